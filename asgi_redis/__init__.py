@@ -1,0 +1,7 @@
+"""A Redis channel layer for Django Channels 1 and other users of the ASGI draft specification."""
+from __future__ import unicode_literals
+
+from .core import BaseRedisChannelLayer, RedisChannelLayer, UnsupportedRedis
+
+__version__ = "1.5.0"
+__all__ = [str(name) for name in ("BaseRedisChannelLayer", "RedisChannelLayer", "UnsupportedRedis")]

@@ -1,0 +1,110 @@
+"""Message <-> bytes: msgpack, inside Fernet where there are keys."""
+from __future__ import unicode_literals
+
+import base64
+import hashlib
+
+import msgpack
+import six
+
+try:
+    from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+except ImportError:
+    Fernet = None
+
+
+def _unpack_options():
+    """
+    Arguments for ``msgpack.unpackb`` that give text for text on every msgpack from 0.5.2 on.
+
+    0.6 brought ``strict_map_key``, and 1.0 made it the default: it refuses keys that are numbers, which 0.5 packs.
+    """
+    options = {"raw": False, "strict_map_key": False}
+    try:
+        msgpack.unpackb(b"\x80", **options)
+    except TypeError:
+        del options["strict_map_key"]
+    return options
+
+
+UNPACK_OPTIONS = _unpack_options()
+
+#: What msgpack packs as it is, beside maps and lists.
+SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memoryview, float, bool, type(None))
+
+
+class BadMessage(ValueError):
+    """A body that is no message; the text says why, and never what was in it."""
+
+
+def make_fernet(key):
+    """
+    The cipher for one key.
+
+    ``key``: text or bytes of any length, best with 32 bytes of entropy. Its SHA-256, in URL-safe base64, is the Fernet
+    key, as in releases 1.x.
+    """
+    if Fernet is None:
+        raise ValueError("Encryption needs the package 'cryptography': pip install asgi_redis[cryptography]")
+    if not isinstance(key, (six.text_type, six.binary_type)):
+        raise ValueError("An encryption key must be text or bytes, not %s." % type(key).__name__)
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(six.ensure_binary(key, "utf-8")).digest()))
+
+
+def unpackable(value):
+    """The name of the first type inside ``value`` that msgpack has no form for, or None."""
+    if isinstance(value, dict):
+        parts = list(value) + list(value.values())
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    else:
+        return None if isinstance(value, SCALARS) else type(value).__name__
+    return next((name for name in map(unpackable, parts) if name), None)
+
+
+class Codec(object):
+    """
+    Packs messages and unpacks bodies.
+
+    ``keys``: symmetric encryption keys; the first encrypts, all decrypt. None: bodies are not encrypted.
+    ``max_age``: seconds after which an encrypted body is refused.
+    """
+
+    def __init__(self, keys=None, max_age=70):
+        self.crypter = MultiFernet([make_fernet(key) for key in keys]) if keys else None
+        self.max_age = max_age
+
+    def encode(self, message):
+        """The body of ``message``, a dict. TypeError names the type that msgpack has no form for."""
+        try:
+            body = msgpack.packb(message, use_bin_type=True)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            six.raise_from(TypeError(self._reason(message, error)), None)
+        return self.crypter.encrypt(body) if self.crypter else body
+
+    def _reason(self, message, error):
+        # msgpack's own words may quote the value, so they are not passed on.
+        try:
+            name = unpackable(message)
+        except RuntimeError:
+            return "nested too deeply"
+        if name:
+            return "%s has no form in msgpack" % name
+        return {OverflowError: "an integer is beyond 64 bits", ValueError: "nested too deeply"}.get(
+            type(error), "text that is not valid Unicode" if isinstance(error, UnicodeError) else type(error).__name__
+        )
+
+    def decode(self, body):
+        """The message in ``body``. BadMessage says why there is none."""
+        if self.crypter:
+            try:
+                body = self.crypter.decrypt(body, self.max_age)
+            except InvalidToken:
+                raise BadMessage("it can't be decrypted: a wrong key, changed on the way, or too old")
+        try:
+            message = msgpack.unpackb(body, **UNPACK_OPTIONS)
+        except Exception as error:  # msgpack's errors have no common base, and differ between its versions.
+            six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
+        if not isinstance(message, dict):
+            raise BadMessage("it is a %s, not a map" % type(message).__name__)
+        return message

@@ -1,0 +1,108 @@
+"""Clients, and single commands on one connection of theirs: what differs between redis-py's versions is here."""
+from __future__ import unicode_literals
+
+import re
+
+import redis
+import six
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+
+try:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError:  # redis-py before 4.1
+    Retry = None
+
+REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
+
+
+def url_of(host, port, db=0):
+    """``redis://host:port/db``, with the brackets that an IPv6 address needs."""
+    return "redis://%s:%d/%d" % ("[%s]" % host if ":" in host else host, port, db)
+
+
+def without_password(url):
+    """``url`` with ``***`` for its password, wherever redis-py takes one from."""
+    url = re.sub(r"://([^:@/]*):.*@", r"://\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+
+
+def connect_options(options):
+    """
+    The keyword arguments for a redis-py client: ``options`` over what this layer needs.
+
+    Repeats are the layer's own affair, for only it knows which commands may be repeated: redis-py's are off. RESP 2
+    is what every server speaks.
+    """
+    defaults = {}
+    if Retry is not None:
+        defaults["retry"] = Retry(NoBackoff(), 0)
+    if REDIS_PY >= (5, 0):
+        defaults["protocol"] = 2
+    return dict(defaults, **options)
+
+
+def client_for_url(url, options):
+    """A redis-py client for ``url``, connected at its first use. ValueError where redis-py can't read the URL."""
+    options = connect_options(options)
+    if REDIS_PY < (4, 0):
+        options["decode_components"] = True  # the later ones always undo %-escapes
+    try:
+        return redis.StrictRedis.from_url(url, **options)
+    except ValueError:
+        # redis-py's words may quote a part of the password.
+        six.raise_from(ValueError(
+            "%s is not a URL that redis-py can read: redis://, rediss:// or unix:// is needed." % without_password(url)
+        ), None)
+
+
+def client_for_address(host, port, options):
+    """A redis-py client for a server at ``host``, ``port``, connected at its first use."""
+    return redis.StrictRedis(host=host, port=port, **connect_options(options))
+
+
+def acquire(client):
+    """A connection of ``client``'s pool, for the caller alone until it is released."""
+    pool = client.connection_pool
+    try:
+        return pool.get_connection() if REDIS_PY >= (5, 3) else pool.get_connection("_")
+    except (ConnectionError, TimeoutError) as error:
+        raise_with_address(error, client)
+
+
+def release(client, connection):
+    client.connection_pool.release(connection)
+
+
+def address_of(client):
+    """Where the server is, as ``host:port`` or a socket's path."""
+    options = client.connection_pool.connection_kwargs
+    return options.get("path") or "%s:%s" % (options.get("host", "localhost"), options.get("port", 6379))
+
+
+def raise_with_address(error, client):
+    """Raise ``error``, its text completed with the server's address where redis-py's is silent about it."""
+    address = address_of(client)
+    if isinstance(error, (ConnectionError, TimeoutError)) and address not in str(error):
+        error.args = ("%s (%s)" % (error, address),)
+    raise error
+
+
+def call(client, *command):
+    """
+    Send one command and return its answer, on a connection of ``client``.
+
+    Unlike redis-py's ``execute_command`` it never sends a command twice; and a connection that was left in the middle
+    of an answer, by Ctrl-C for one, is closed.
+    """
+    connection = acquire(client)
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    except ResponseError:
+        raise
+    except BaseException as error:
+        connection.disconnect()
+        raise_with_address(error, client)
+    finally:
+        release(client, connection)

@@ -1,0 +1,13 @@
+-- Put a message that was popped, but not read, back to the head of its queue.
+--
+-- KEYS    1 queue
+--         2 message
+-- ARGV    1 life of the queue, ms
+-- answer  1 restored, 0 expired
+
+if redis.call('EXISTS', KEYS[2]) == 0 then
+    return 0
+end
+redis.call('LPUSH', KEYS[1], KEYS[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1

@@ -1,0 +1,174 @@
+"""Block on several servers at once, until one of them has a message."""
+from __future__ import unicode_literals
+
+import errno
+import math
+import select
+import time
+
+from redis.exceptions import RedisError, ResponseError, TimeoutError
+
+from .connections import acquire, call, raise_with_address, release
+
+#: Seconds that a server may be late with the answer of a blocking pop, before its connection is given up.
+GRACE = 2
+
+monotonic = getattr(time, "monotonic", time.time)
+
+
+class BlockingPop(object):
+    """
+    A BLPOP on a connection of its own: ``learn_id``, then ``start``, then ``result`` or ``cancel``.
+
+    ``client``: a redis-py client. ``keys``: the queues.
+    """
+
+    def __init__(self, client, keys):
+        self.client = client
+        self.keys = keys
+        self.client_id = None
+        self.started = False
+        self.connection = acquire(client)
+        self._send("CLIENT", "ID")
+
+    def _send(self, *command):
+        try:
+            self.connection.send_command(*command)
+        except BaseException as error:
+            self.close()
+            raise_with_address(error, self.client)
+
+    def _read(self):
+        try:
+            return self.connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException as error:
+            self.close()
+            raise_with_address(error, self.client)
+
+    def learn_id(self):
+        """Read the id by which CLIENT UNBLOCK knows this connection. Servers before 5 have neither, and give None."""
+        try:
+            self.client_id = self._read()
+        except ResponseError:
+            pass
+
+    def start(self, seconds):
+        """Let the server wait ``seconds``, a whole number as servers before 6 need."""
+        self._send("BLPOP", *(self.keys + [seconds]))
+        self.started = True
+
+    def fileno(self):
+        return self.connection._sock.fileno()
+
+    def answered(self, timeout=0):
+        """Whether ``result`` would return, or raise, at once."""
+        return self.connection.can_read(timeout)
+
+    def result(self):
+        """``[queue key, message key]``, or None where the time was up. Ends the pop."""
+        answer = self._read()
+        self.release()
+        return answer
+
+    def cancel(self):
+        """End the pop, if it goes on. What it has brought nevertheless is returned, as by ``result``."""
+        if self.connection is None:
+            return None
+        if not self.started:
+            return self.close() if self.client_id is None else self.release()
+        if not self.answered():
+            if self.client_id is None:
+                return self.close()
+            call(self.client, "CLIENT", "UNBLOCK", self.client_id)
+            if not self.answered(GRACE):
+                return self.close()
+        return self.result()
+
+    def close(self):
+        """Give the connection up, with what the server may still have written to it."""
+        if self.connection is not None:
+            self.connection.disconnect()
+            self.release()
+
+    def release(self):
+        connection, self.connection = self.connection, None
+        release(self.client, connection)
+
+
+class Sweep(Exception):
+    """A server has no CLIENT UNBLOCK, so several can't be waited on at once."""
+
+
+def first_message(queues, seconds, restore):
+    """
+    Wait on all servers at once for a message key.
+
+    ``queues``: a list of (client, queue keys). ``seconds``: how long at most, rounded up. ``restore(place, queue key,
+    message key)`` puts back what a server popped that did not come first.
+
+    Returns (place in ``queues``, queue key, message key), or None where the time was up. Raises ``Sweep`` at once where
+    there are several servers and one is older than Redis 5; redis-py's ConnectionError or TimeoutError where a server
+    is lost.
+    """
+    pops = []
+    try:
+        for client, keys in queues:
+            pops.append(BlockingPop(client, keys))
+        for pop in pops:
+            pop.learn_id()
+        if len(pops) > 1 and not all(pop.client_id for pop in pops):
+            raise Sweep()
+        for pop in pops:
+            pop.start(int(math.ceil(seconds)))
+        return _first_answer(pops, monotonic() + math.ceil(seconds) + GRACE)
+    finally:
+        for place, pop in enumerate(pops):
+            _cancel(place, pop, restore)
+
+
+def _first_answer(pops, deadline):
+    waiting = list(pops)
+    while waiting:
+        for pop in _answered(waiting, deadline):
+            waiting.remove(pop)
+            answer = pop.result()
+            if answer is not None:
+                return pops.index(pop), answer[0], answer[1]
+    return None
+
+
+def _answered(pops, deadline):
+    """Those of ``pops`` whose answer is here, at least one."""
+    while True:
+        here = [pop for pop in pops if pop.answered()]
+        if here:
+            return here
+        if monotonic() >= deadline:
+            raise_with_address(TimeoutError("No answer to a blocking pop"), pops[0].client)
+        _select(pops, deadline - monotonic())
+
+
+def _select(pops, seconds):
+    if not hasattr(select, "poll"):  # Windows
+        select.select(pops, [], [], max(seconds, 0))
+        return
+    poll = select.poll()
+    for pop in pops:
+        poll.register(pop, select.POLLIN)
+    try:
+        poll.poll(max(seconds, 0) * 1000)
+    except select.error as error:  # Python before 3.5 does not go on after a signal
+        if error.args[0] != errno.EINTR:
+            raise
+
+
+def _cancel(place, pop, restore):
+    try:
+        answer = pop.cancel()
+        if answer:
+            restore(place, answer[0], answer[1])
+    except RedisError:
+        # The error that matters is raised where the wait ended, or will be at this server's next command.
+        pop.close()
