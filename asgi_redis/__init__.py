@@ -4,4 +4,3 @@ from __future__ import unicode_literals
 from .core import BaseRedisChannelLayer, RedisChannelLayer, UnsupportedRedis
 
 __version__ = "1.5.0"
-__all__ = [str(name) for name in ("BaseRedisChannelLayer", "RedisChannelLayer", "UnsupportedRedis")]

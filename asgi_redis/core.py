@@ -1,28 +1,25 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
-import binascii
 import itertools
 import logging
-import math
-import os
 import random
-import re
-import string
 import time
 
 import six
 from asgiref.base_layer import BaseChannelLayer
 
 from . import scripts
+from .checks import check_list, check_positive, check_text
 from .codec import BadMessage, Codec, make_fernet
-from .connections import call, client_for_address, client_for_url, url_of, without_password
+from .connections import client_for_address, client_for_url, url_of, without_password
 from .groups import Groups
-from .scripts import UnsupportedRedis
+from .names import Names, random_text
+from .scripts import UnsupportedRedis  # noqa: F401, other code imports it from here
+from .shards import Shards
 from .statistics import Statistics
 from .waiting import Sweep, first_message, monotonic
 
-__all__ = [str(name) for name in ("BaseRedisChannelLayer", "RedisChannelLayer", "UnsupportedRedis")]
 
 logger = logging.getLogger(__name__)
 
@@ -36,28 +33,7 @@ DROPPED_AT_ONCE = 1000
 SWEEP_PAUSE = 0.02
 
 
-def random_text(length):
-    """Letters from the system's generator, so that no two processes, forked ones included, get the same."""
-    generator = random.SystemRandom()
-    return "".join(generator.choice(string.ascii_letters) for _ in range(length))
-
-
-def check_list(name, value):
-    """ValueError where a list is needed and ``value`` is text or can't be iterated."""
-    if isinstance(value, (six.text_type, six.binary_type)) or not hasattr(value, "__iter__"):
-        raise ValueError("%s must be a list, not %s." % (name, type(value).__name__))
-    return list(value)
-
-
-def check_positive(name, value, least=0):
-    """TypeError where ``value`` is no number, ValueError where it is not above 0, or is below ``least``."""
-    if isinstance(value, bool) or not isinstance(value, six.integer_types + (float,)):
-        raise TypeError("%s must be a number, not %s." % (name, type(value).__name__))
-    if not value > 0 or value < least or math.isinf(value):
-        raise ValueError("%s must be a positive number, at least %s, not %r." % (name, least, value))
-
-
-class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
+class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer):
     """
     A channel layer of the ASGI draft specification on Redis. A sibling says where the shards are.
 
@@ -76,10 +52,6 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
     #: Seconds that a blocking ``receive`` waits before it returns nothing.
     blpop_timeout = 5
 
-    # The specification's names. asgiref's own patterns let a line feed at the end pass, and letters beyond ASCII.
-    channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+([?!][a-zA-Z0-9\-_.]*)?\Z")
-    group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+\Z")
-
     def __init__(
         self,
         expiry=60,
@@ -96,9 +68,8 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
         check_positive("group_expiry", group_expiry)
         check_positive("capacity", capacity)
         super(BaseRedisChannelLayer, self).__init__(expiry, group_expiry, capacity, channel_capacity)
-        for name, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
-            if not isinstance(value, six.text_type):
-                raise TypeError("%s must be text, not %s." % (name, type(value).__name__))
+        check_text("prefix", prefix)
+        check_text("stats_prefix", stats_prefix)
         self.prefix = prefix
         self.stats_prefix = stats_prefix
         self.client_prefix = random_text(8)
@@ -126,130 +97,6 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
         return "%s(hosts=%s)" % (type(self).__name__, [without_password(host) for host in self.hosts])
 
     __repr__ = __str__
-
-    # Shards: what a sibling says.
-
-    def _setup_hosts(self, hosts):
-        """The value of ``hosts``, checked, as kept in ``self.hosts``."""
-        raise NotImplementedError()
-
-    @property
-    def ring_size(self):
-        """The number of shards."""
-        raise NotImplementedError()
-
-    def connection(self, index):
-        """
-        A redis-py client for shard ``index``, or for one picked at random where it is None.
-
-        ValueError where there is no such shard.
-        """
-        raise NotImplementedError()
-
-    def _call(self, index, *command):
-        """Send one command to shard ``index`` and return its answer."""
-        return call(self.connection(index), *command)
-
-    def _run(self, index, script, keys, args):
-        """Run ``script`` on shard ``index`` and return its answer."""
-        return script(lambda *command: self._call(index, *command), keys, args)
-
-    def _check_index(self, index):
-        """``index``, or a random one for None. ValueError where it is no shard."""
-        if index is None:
-            return self.random_index()
-        if not isinstance(index, six.integer_types) or not 0 <= index < self.ring_size:
-            raise ValueError("There is no shard %r: there are %d, from 0." % (index, self.ring_size))
-        return index
-
-    def random_index(self):
-        """The number of a shard, at random."""
-        return random.randrange(self.ring_size)
-
-    def consistent_hash(self, value):
-        """The number of the shard that ``value``, a channel or group name, belongs to. All processes must agree."""
-        if not isinstance(value, six.binary_type):
-            value = value.encode("utf-8")
-        ring_position = binascii.crc32(value) & 0xFFF
-        return int(ring_position / (4096 / float(self.ring_size)))
-
-    def _shards(self, queue):
-        """
-        The shards that may hold ``queue``, the next in turn first.
-
-        A channel that has one reader lives on one shard, which keeps it in order; others are spread over all.
-        """
-        if self.ring_size == 1:
-            return [0]
-        if "!" in queue or "?" in queue:
-            return [self.consistent_hash(queue)]
-        first = next(self._turn) % self.ring_size
-        return list(range(first, self.ring_size)) + list(range(first))
-
-    def _share(self, queue, index):
-        """How many messages of ``queue`` shard ``index`` may hold: all its shards together hold its capacity."""
-        capacity = self.get_capacity(queue)
-        if self.ring_size == 1 or "!" in queue or "?" in queue:
-            return capacity
-        return int(capacity // self.ring_size + (index < capacity % self.ring_size))
-
-    # Keys.
-
-    def _key(self, index, name):
-        return self.prefix + name
-
-    def _stats_key(self, index, name):
-        return self.stats_prefix + name
-
-    def _counter_key(self, index, queue, counter):
-        return self._stats_key(index, "%s:%s" % (queue, counter))
-
-    def _message_keys(self, index, count):
-        """Keys for ``count`` new messages: 32 random hexadecimal digits each."""
-        digits = binascii.hexlify(os.urandom(16 * count)).decode("ascii")
-        return [self._key(index, digits[i:i + 32]) for i in range(0, len(digits), 32)]
-
-    @property
-    def _message_ms(self):
-        return int(self.expiry * 1000)
-
-    @property
-    def _queue_ms(self):
-        # A queue outlives its last message, whose key would otherwise be lost from it.
-        return self._message_ms + 1000
-
-    # Names.
-
-    def valid_channel_name(self, name, receive=False):
-        """True, or TypeError that says what is wrong. ``receive``: the name is to be received on."""
-        self._check_name("channel", name, self.channel_name_regex)
-        if name.endswith("?"):
-            raise TypeError("The channel name %r must not end with ?: new_channel() makes a full name." % name)
-        if receive and "!" in name and not name.endswith("!"):
-            raise TypeError("A process-specific channel is received on by the name up to its !, not by %r." % name)
-        return True
-
-    def valid_group_name(self, name):
-        """True, or TypeError that says what is wrong."""
-        self._check_name("group", name, self.group_name_regex)
-        return True
-
-    def valid_channel_names(self, names, receive=False):
-        """True, or TypeError that says what is wrong: a list (or a set, a tuple) of channel names is needed."""
-        if isinstance(names, (six.text_type, six.binary_type, dict)) or not hasattr(names, "__iter__"):
-            raise TypeError("A list of channel names is needed, not %s." % type(names).__name__)
-        if not names:
-            raise TypeError("A list of channel names is needed, not an empty one.")
-        return all(self.valid_channel_name(name, receive) for name in names)
-
-    def _check_name(self, kind, name, regex):
-        if not isinstance(name, six.text_type):
-            raise TypeError("A %s name must be text, not %s." % (kind, type(name).__name__))
-        if len(name) >= 100 or not regex.match(name):
-            raise TypeError(
-                "%r is not a %s name: fewer than 100 ASCII letters, digits, hyphens, underscores or periods%s."
-                % (name, kind, ", and one ? or !" if kind == "channel" else "")
-            )
 
     # Bodies.
 
@@ -336,8 +183,7 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
 
         Returns (channel, message), or (None, None).
         """
-        self.valid_channel_names(channels, receive=True)
-        queues = self._queues_by_shard(channels)
+        queues = self._queues_by_shard(self._receivable(channels))
         deadline = monotonic() + self.blpop_timeout
         found = self._take(queues)
         while block and not found and monotonic() < deadline:
@@ -347,13 +193,13 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
     def _queues_by_shard(self, channels):
         """{shard: [queue, ...]} of all queues that may hold messages for ``channels``."""
         queues = {}
-        for channel in set(channels):
+        for channel in channels:
             for index in self._shards(channel):
                 queues.setdefault(index, []).append(channel)
         return queues
 
     def _take(self, queues):
-        """(channel, message) from one of ``queues``, or None. Shuffled, so that a busy one never starves a quiet one."""
+        """(channel, message) from one of ``queues``, or None. Shuffled: a busy one must never starve a quiet one."""
         shards = list(queues)
         random.shuffle(shards)
         for index in shards:
@@ -392,18 +238,6 @@ class BaseRedisChannelLayer(Groups, Statistics, BaseChannelLayer):
     def _restore(self, index, queue_key, message_key):
         """Put a message key back to the head of its queue."""
         self._run(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
-
-    def new_channel(self, pattern):
-        """
-        A name for a new single-reader channel: ``pattern``, text that ends with ``?``, and twelve random letters.
-
-        TypeError where the pattern is no such text.
-        """
-        if not isinstance(pattern, six.text_type) or not pattern.endswith("?"):
-            raise TypeError("A pattern for a new channel is text that ends with ?, not %r." % (pattern,))
-        name = pattern + random_text(12)
-        self.valid_channel_name(name)
-        return name
 
 
 class RedisChannelLayer(BaseRedisChannelLayer):

@@ -108,7 +108,7 @@ class Groups(object):
         for entry, message_key in zip(entries, self._message_keys(index, len(entries))):
             keys += [self._key(index, entry.queue), message_key, self._counter_key(index, entry.queue, counter)]
         runs, bodies = [], []
-        for (body_id, capacity), run in itertools.groupby(
+        for (_, capacity), run in itertools.groupby(
             entries, key=lambda entry: (id(entry.body), self._share(entry.queue, index))
         ):
             run = list(run)

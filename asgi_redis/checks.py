@@ -1,0 +1,27 @@
+"""Checks of constructor arguments."""
+from __future__ import unicode_literals
+
+import math
+
+import six
+
+
+def check_list(name, value):
+    """ValueError where a list is needed and ``value`` is text or can't be iterated."""
+    if isinstance(value, (six.text_type, six.binary_type)) or not hasattr(value, "__iter__"):
+        raise ValueError("%s must be a list, not %s." % (name, type(value).__name__))
+    return list(value)
+
+
+def check_positive(name, value, least=0):
+    """TypeError where ``value`` is no number, ValueError where it is not above 0, or is below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, six.integer_types + (float,)):
+        raise TypeError("%s must be a number, not %s." % (name, type(value).__name__))
+    if not value > 0 or value < least or math.isinf(value):
+        raise ValueError("%s must be a positive number, at least %s, not %r." % (name, least, value))
+
+
+def check_text(name, value):
+    """TypeError where ``value`` is not text; on Python 2 that is ``unicode``."""
+    if not isinstance(value, six.text_type):
+        raise TypeError("%s must be text, not %s." % (name, type(value).__name__))

@@ -1,0 +1,71 @@
+"""Channel and group names: which are legal, and new ones."""
+from __future__ import unicode_literals
+
+import random
+import re
+import string
+
+import six
+
+
+def random_text(length):
+    """Letters from the system's generator, so that no two processes, forked ones included, get the same."""
+    generator = random.SystemRandom()
+    return "".join(generator.choice(string.ascii_letters) for _ in range(length))
+
+
+class Names(object):
+    """The specification's rules for names. Each check returns True, or raises TypeError that says what is wrong."""
+
+    # The specification's names. asgiref's own patterns let a line feed at the end pass, and letters beyond ASCII.
+    channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+([?!][a-zA-Z0-9\-_.]*)?\Z")
+    group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+\Z")
+
+    def valid_channel_name(self, name, receive=False):
+        """True, or TypeError that says what is wrong. ``receive``: the name is to be received on."""
+        self._check_name("channel", name, self.channel_name_regex)
+        if name.endswith("?"):
+            raise TypeError("The channel name %r must not end with ?: new_channel() makes a full name." % name)
+        if receive and "!" in name and not name.endswith("!"):
+            raise TypeError("A process-specific channel is received on by the name up to its !, not by %r." % name)
+        return True
+
+    def valid_group_name(self, name):
+        """True, or TypeError that says what is wrong."""
+        self._check_name("group", name, self.group_name_regex)
+        return True
+
+    def valid_channel_names(self, names, receive=False):
+        """True, or TypeError that says what is wrong: a list of channel names is needed."""
+        if isinstance(names, (six.text_type, six.binary_type)) or not hasattr(names, "__iter__"):
+            raise TypeError("A list of channel names is needed, not %s." % type(names).__name__)
+        if not names:
+            raise TypeError("A list of channel names is needed, not an empty one.")
+        return all(self.valid_channel_name(name, receive) for name in names)
+
+    def _receivable(self, channels):
+        """``channels``, a list, a set or another collection, as a set of names that can be received on."""
+        channels = channels if isinstance(channels, six.string_types) else frozenset(channels)
+        self.valid_channel_names(channels, receive=True)
+        return channels
+
+    def _check_name(self, kind, name, regex):
+        if not isinstance(name, six.text_type):
+            raise TypeError("A %s name must be text, not %s." % (kind, type(name).__name__))
+        if len(name) >= 100 or not regex.match(name):
+            raise TypeError(
+                "%r is not a %s name: fewer than 100 ASCII letters, digits, hyphens, underscores or periods%s."
+                % (name, kind, ", and one ? or !" if kind == "channel" else "")
+            )
+
+    def new_channel(self, pattern):
+        """
+        A name for a new single-reader channel: ``pattern``, text that ends with ``?``, and twelve random letters.
+
+        TypeError where the pattern is no such text. Redis is not asked: 68 random bits do not meet twice.
+        """
+        if not isinstance(pattern, six.text_type) or not pattern.endswith("?"):
+            raise TypeError("A pattern for a new channel is text that ends with ?, not %r." % (pattern,))
+        name = pattern + random_text(12)
+        self.valid_channel_name(name)
+        return name

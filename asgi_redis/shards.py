@@ -1,0 +1,107 @@
+"""Where things are: shards, keys, and the commands that go there."""
+from __future__ import unicode_literals
+
+import binascii
+import os
+import random
+
+import six
+
+from .connections import call
+
+
+class Shards(object):
+    """
+    The shards of a layer, numbered from 0, and what lies on which.
+
+    A sibling says where its shards are: ``_setup_hosts``, ``ring_size`` and ``connection``.
+    """
+
+    def _setup_hosts(self, hosts):
+        """The value of ``hosts``, checked, as kept in ``self.hosts``."""
+        raise NotImplementedError()
+
+    @property
+    def ring_size(self):
+        """The number of shards."""
+        raise NotImplementedError()
+
+    def connection(self, index):
+        """
+        A redis-py client for shard ``index``, or for one picked at random where it is None.
+
+        ValueError where there is no such shard.
+        """
+        raise NotImplementedError()
+
+    def _call(self, index, *command):
+        """Send one command to shard ``index`` and return its answer."""
+        return call(self.connection(index), *command)
+
+    def _run(self, index, script, keys, args):
+        """Run ``script`` on shard ``index`` and return its answer."""
+        return script(lambda *command: self._call(index, *command), keys, args)
+
+    def _check_index(self, index):
+        """``index``, or a random one for None. ValueError where it is no shard."""
+        if index is None:
+            return self.random_index()
+        if not isinstance(index, six.integer_types) or not 0 <= index < self.ring_size:
+            raise ValueError("There is no shard %r: there are %d, from 0." % (index, self.ring_size))
+        return index
+
+    def random_index(self):
+        """The number of a shard, at random."""
+        return random.randrange(self.ring_size)
+
+    def consistent_hash(self, value):
+        """The number of the shard that ``value``, a channel or group name, belongs to. All processes must agree."""
+        if not isinstance(value, six.binary_type):
+            value = value.encode("utf-8")
+        ring_position = binascii.crc32(value) & 0xFFF
+        return int(ring_position / (4096 / float(self.ring_size)))
+
+    def _shards(self, queue):
+        """
+        The shards that may hold ``queue``, the next in turn first.
+
+        A channel that has one reader lives on one shard, which keeps it in order; others are spread over all.
+        """
+        if self.ring_size == 1:
+            return [0]
+        if "!" in queue or "?" in queue:
+            return [self.consistent_hash(queue)]
+        first = next(self._turn) % self.ring_size
+        return list(range(first, self.ring_size)) + list(range(first))
+
+    def _share(self, queue, index):
+        """How many messages of ``queue`` shard ``index`` may hold: all its shards together hold its capacity."""
+        capacity = self.get_capacity(queue)
+        if self.ring_size == 1 or "!" in queue or "?" in queue:
+            return capacity
+        return int(capacity // self.ring_size + (index < capacity % self.ring_size))
+
+    # Keys.
+
+    def _key(self, index, name):
+        return self.prefix + name
+
+    def _stats_key(self, index, name):
+        return self.stats_prefix + name
+
+    def _counter_key(self, index, queue, counter):
+        return self._stats_key(index, "%s:%s" % (queue, counter))
+
+    def _message_keys(self, index, count):
+        """Keys for ``count`` new messages: 32 random hexadecimal digits each."""
+        digits = binascii.hexlify(os.urandom(16 * count)).decode("ascii")
+        return [self._key(index, digits[i:i + 32]) for i in range(0, len(digits), 32)]
+
+    @property
+    def _message_ms(self):
+        return int(self.expiry * 1000)
+
+    @property
+    def _queue_ms(self):
+        # A queue outlives its last message, whose key would otherwise be lost from it.
+        return self._message_ms + 1000
