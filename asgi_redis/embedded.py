@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
 
 from .connections import call, client_for_address
 
@@ -114,9 +114,9 @@ class Server(object):
             try:
                 call(client, "PING")
                 return
-            except (ConnectionError, TimeoutError) as error:
-                if "NOAUTH" in str(error):
-                    return
+            except (AuthenticationError, ResponseError):
+                return  # it wants a password, which is an answer too
+            except (ConnectionError, TimeoutError):
                 time.sleep(0.01)
         with open(self._log) as log:
             raise RuntimeError("%s does not start:\n%s" % (self.binary, log.read()[-2000:]))

@@ -29,18 +29,12 @@ class BlockingPop(object):
         self.client_id = None
         self.started = False
         self.connection = acquire(client)
-        self._send("CLIENT", "ID")
+        self._do(self.connection.send_command, "CLIENT", "ID")
 
-    def _send(self, *command):
+    def _do(self, method, *args):
+        """Call a method of the connection, which is given up where that fails."""
         try:
-            self.connection.send_command(*command)
-        except BaseException as error:
-            self.close()
-            raise_with_address(error, self.client)
-
-    def _read(self):
-        try:
-            return self.connection.read_response()
+            return method(*args)
         except ResponseError:
             raise
         except BaseException as error:
@@ -50,13 +44,13 @@ class BlockingPop(object):
     def learn_id(self):
         """Read the id by which CLIENT UNBLOCK knows this connection. Servers before 5 have neither, and give None."""
         try:
-            self.client_id = self._read()
+            self.client_id = self._do(self.connection.read_response)
         except ResponseError:
             pass
 
     def start(self, seconds):
         """Let the server wait ``seconds``, a whole number as servers before 6 need."""
-        self._send("BLPOP", *(self.keys + [seconds]))
+        self._do(self.connection.send_command, "BLPOP", *(self.keys + [seconds]))
         self.started = True
 
     def fileno(self):
@@ -64,11 +58,11 @@ class BlockingPop(object):
 
     def answered(self, timeout=0):
         """Whether ``result`` would return, or raise, at once."""
-        return self.connection.can_read(timeout)
+        return self._do(self.connection.can_read, timeout)
 
     def result(self):
         """``[queue key, message key]``, or None where the time was up. Ends the pop."""
-        answer = self._read()
+        answer = self._do(self.connection.read_response)
         self.release()
         return answer
 

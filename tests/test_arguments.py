@@ -1,0 +1,184 @@
+"""The constructor, and what it refuses; servers, and how they are named."""
+from __future__ import unicode_literals
+
+import os
+
+import pytest
+import redis
+import six
+from redis.exceptions import ConnectionError
+
+from asgi_redis import RedisChannelLayer, codec
+from asgi_redis.core import BaseRedisChannelLayer
+from asgi_redis.embedded import Server, free_port
+
+from . import servers
+
+
+def test_positions_of_the_arguments():
+    layer = RedisChannelLayer(
+        30, ["redis://one:1/2"], "p:", 600, 9, {"http.*": 3}, None, "s:", {"socket_timeout": 7}
+    )
+    assert (layer.expiry, layer.hosts, layer.prefix, layer.group_expiry, layer.capacity) == (
+        30, ["redis://one:1/2"], "p:", 600, 9
+    )
+    assert layer.get_capacity("http.request") == 3
+    assert (layer.crypter, layer.stats_prefix) == (None, "s:")
+    assert layer.connection(0).connection_pool.connection_kwargs["socket_timeout"] == 7
+
+
+def test_defaults():
+    layer = RedisChannelLayer()
+    assert (layer.expiry, layer.hosts, layer.prefix, layer.group_expiry, layer.capacity, layer.stats_prefix) == (
+        60, ["redis://localhost:6379/0"], "asgi:", 86400, 100, "asgi-meta:"
+    )
+    assert (layer.ring_size, layer.blpop_timeout, layer.crypter) == (1, 5, None)
+    assert set(layer.extensions) >= {"groups", "flush", "statistics"}
+    assert isinstance(layer, BaseRedisChannelLayer)
+
+
+def address(client):
+    kwargs = client.connection_pool.connection_kwargs
+    return kwargs.get("host"), kwargs.get("port"), kwargs.get("db")
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    ({"host": "redis", "db": 4}, ("redis", 6379, 4)),
+    ({"port": 6380}, ("localhost", 6380, 0)),
+    ({"db": 2}, ("localhost", 6379, 2)),
+    ({"hosts": [("redis", 6380)]}, ("redis", 6380, 0)),
+    ({"hosts": [["redis", 6380]], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
+    ({"hosts": ["redis://redis:6380/5"]}, ("redis", 6380, 5)),
+])
+def test_where_the_server_is(arguments, expected):
+    layer = RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
+    assert address(layer.connection(0)) == expected
+
+
+def test_an_ipv6_address():
+    assert RedisChannelLayer(hosts=[("::1", 6379)]).hosts == ["redis://[::1]:6379/0"]
+
+
+@pytest.mark.parametrize("arguments, error, words", [
+    ({"hosts": "redis://localhost:6379"}, ValueError, "hosts must be a list"),
+    ({"hosts": 6379}, ValueError, "hosts must be a list"),
+    ({"hosts": []}, ValueError, "at least one"),
+    ({"hosts": [("localhost",)]}, ValueError, "pair"),
+    ({"hosts": [6379]}, ValueError, "pair"),
+    ({"hosts": [("localhost", 6379)], "db": 1}, ValueError, "together with hosts"),
+    ({"symmetric_encryption_keys": "secret"}, ValueError, "symmetric_encryption_keys must be a list"),
+    ({"symmetric_encryption_keys": [7]}, ValueError, "text or bytes"),
+    ({"prefix": b"asgi:"}, TypeError, "prefix must be text"),
+    ({"stats_prefix": None}, TypeError, "stats_prefix must be text"),
+    ({"expiry": "60"}, TypeError, "expiry must be a number"),
+    ({"expiry": 0}, ValueError, "expiry must be a positive number"),
+    ({"group_expiry": -1}, ValueError, "group_expiry"),
+    ({"capacity": None}, TypeError, "capacity"),
+    ({"capacity": True}, TypeError, "capacity"),
+    ({"connection_kwargs": {"socket_timeout": 4.9}}, ValueError, "at least 5 seconds"),
+    ({"connection_kwargs": {"decode_responses": True}}, ValueError, "decode_responses"),
+])
+def test_bad_arguments(arguments, error, words):
+    with pytest.raises(error) as raised:
+        RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
+    assert words in str(raised.value)
+
+
+def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer):
+    layer = make_layer(connection_kwargs={"socket_timeout": 5})
+    assert layer.receive(["normal"], block=True) == (None, None)
+
+
+def test_encryption_without_cryptography_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(codec, "Fernet", None)
+    with pytest.raises(ValueError) as raised:
+        RedisChannelLayer(symmetric_encryption_keys=["secret"])
+    assert "pip install asgi_redis[cryptography]" in str(raised.value)
+
+
+# Connections.
+
+
+def test_connection_gives_a_redis_client(make_layer, shards):
+    layer = make_layer(shards)
+    for index in list(range(shards)) + [None]:
+        assert layer.connection(index).ping()
+    for index in (-1, shards, "0"):
+        with pytest.raises(ValueError):
+            layer.connection(index)
+    assert all(0 <= layer.random_index() < shards for _ in range(20))
+
+
+def test_a_name_hashes_to_the_shard_of_release_1_4(make_layer):
+    layer = make_layer(2)
+    assert [layer.consistent_hash(name) for name in ("abc", "g", "p!", b"abc")] == [0, 1, 1, 0]
+
+
+def test_a_password_and_a_database_in_the_url():
+    with Server(["--requirepass", "p%40ss/word#"]) as server:
+        url = "redis://:p%%2540ss%%2Fword%%23@127.0.0.1:%d/3" % server.port
+        layer = RedisChannelLayer(hosts=[url])
+        layer.send("normal", {"n": 1})
+        client = redis.StrictRedis(port=server.port, password="p%40ss/word#", db=3)
+        assert client.llen("asgi:normal") == 1
+        assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no unix sockets")
+def test_a_unix_socket(tmpdir):
+    path = tmpdir.join("redis.sock").strpath
+    with Server(["--unixsocket", path]):
+        layer = RedisChannelLayer(hosts=["unix://%s?db=2" % path])
+        layer.send("normal", {"n": 1})
+        assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+
+
+@pytest.mark.parametrize("host", [
+    "redis://:s3cr3t@127.0.0.1:%d/0", "redis://user:s3cr3t@127.0.0.1:%d/0", "redis://127.0.0.1:%d/0?password=s3cr3t",
+])
+def test_an_unreachable_server_is_named_and_the_password_is_not(host):
+    port = free_port()
+    layer = RedisChannelLayer(hosts=[host % port])
+    for call in (
+        lambda: layer.send("normal", {}),
+        lambda: layer.receive(["normal"]),
+        lambda: layer.receive(["normal"], block=True),
+        lambda: layer.send_group("crowd", {}),
+        lambda: layer.group_add("crowd", "normal"),
+        lambda: layer.flush(),
+        lambda: layer.global_statistics(),
+    ):
+        with pytest.raises(ConnectionError) as raised:
+            call()
+        assert "127.0.0.1:%d" % port in str(raised.value)
+        assert "s3cr3t" not in str(raised.value)
+    assert "s3cr3t" not in str(layer) + repr(layer)
+    assert str(port) in str(layer)
+
+
+def test_a_url_that_can_not_be_read_is_an_error_without_its_password():
+    with pytest.raises(ValueError) as raised:
+        RedisChannelLayer(hosts=["http://user:s3cr3t@localhost"])
+    assert "s3cr3t" not in six.text_type(raised.value)
+    with pytest.raises(ValueError) as raised:
+        RedisChannelLayer(hosts=["redis://user:s3#cr3t@localhost:port"])
+    assert "cr3t" not in six.text_type(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_a_forked_process_has_connections_of_its_own(make_layer):
+    layer = make_layer()
+    layer.send("normal", {"n": 0})
+    child = os.fork()
+    if child == 0:
+        for number in range(200):
+            layer.send("child?x", {"n": number % 100})
+            layer.receive(["child?x"])
+        layer.send("done", {"name": layer.new_channel("a?")})
+        os._exit(0)
+    for number in range(200):
+        layer.send("parent?x", {"n": number})
+        assert layer.receive(["parent?x"]) == ("parent?x", {"n": number})
+    assert os.waitpid(child, 0)[1] == 0
+    assert layer.receive(["done"])[1]["name"] != layer.new_channel("a?")
+    assert servers.plain()[0].process.poll() is None

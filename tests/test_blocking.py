@@ -1,0 +1,181 @@
+"""receive(block=True), on one server and on several."""
+from __future__ import unicode_literals
+
+import signal
+import threading
+import time
+
+import pytest
+import redis
+from redis.exceptions import ConnectionError
+
+from asgi_redis import RedisChannelLayer, waiting
+from asgi_redis.embedded import Server
+
+
+class Reader(threading.Thread):
+    """Receives one message in a thread of its own."""
+
+    def __init__(self, layer, channels):
+        super(Reader, self).__init__()
+        self.layer, self.channels = layer, channels
+        self.found = self.error = self.took = None
+        self.start()
+
+    def run(self):
+        begun = time.time()
+        try:
+            self.found = self.layer.receive(self.channels, block=True)
+        except Exception as error:
+            self.error = error
+        self.took = time.time() - begun
+
+
+def wait_until_blocked(layer, shards, count=1):
+    """Return once ``count`` clients block on each of the first ``shards`` shards."""
+    deadline = time.time() + 5
+    for index in range(shards):
+        while layer.connection(index).info("clients")["blocked_clients"] < count:
+            assert time.time() < deadline, "nobody blocks on shard %d" % index
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("channel", ["normal", "reader?x", "process!x"])
+def test_a_blocking_receive_gets_a_message_when_it_comes(make_layer, shards, channel):
+    layer = make_layer(shards)
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    reader = Reader(layer, ["other", receivable])  # "other" lies on all shards
+    wait_until_blocked(layer, shards)
+    layer.send(channel, {"n": 1})
+    reader.join()
+    assert reader.found == (channel, {"n": 1})
+    assert reader.took < 2
+
+
+def test_it_waits_on_all_shards_at_once(make_layer):
+    layer = make_layer(3)
+    for index in range(9):
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(layer, 3)
+        layer.send("normal", {"n": index})
+        reader.join()
+        assert reader.found == ("normal", {"n": index})
+        assert reader.took < 2
+
+
+def test_it_gets_a_message_that_is_there_already_without_waiting(make_layer, shards):
+    layer = make_layer(shards)
+    layer.send("normal", {"n": 1})
+    begun = time.time()
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+    assert time.time() - begun < 1
+
+
+def test_it_returns_nothing_after_blpop_timeout(make_layer, shards):
+    layer = make_layer(shards)
+    layer.blpop_timeout = 1
+    begun = time.time()
+    assert layer.receive(["normal"], block=True) == (None, None)
+    assert 0.9 < time.time() - begun < 2
+
+
+def commands(client):
+    return client.info("stats")["total_commands_processed"]
+
+
+def test_idle_it_sends_three_commands_a_shard():
+    with Server() as first, Server() as second:
+        layer = RedisChannelLayer(hosts=[first.url, second.url])
+        layer.blpop_timeout = 1
+        layer.receive(["normal"], block=True)
+        clients = [redis.StrictRedis.from_url(server.url) for server in (first, second)]
+        before = [commands(client) for client in clients]
+        layer.receive(["normal"], block=True)
+        after = [commands(client) for client in clients]
+        # The script and the LPOP in it, CLIENT ID, BLPOP, and INFO.
+        assert [b - a for a, b in zip(before, after)] == [5, 5]
+
+
+def test_what_other_shards_popped_meanwhile_goes_back_in_order(make_layer):
+    layer = make_layer(3)
+    channel = "normal"
+    reader = Reader(layer, [channel])
+    wait_until_blocked(layer, 3)
+    # All shards in the same moment: the reader gets one, and two go back.
+    pipes = [layer.connection(index).pipeline() for index in range(3)]
+    for index, pipe in enumerate(pipes):
+        for number in range(2):
+            key = "%s%032x" % (layer.prefix, index * 2 + number)
+            pipe.set(key, layer.serialize({"shard": index, "n": number}), ex=60)
+            pipe.rpush(layer.prefix + channel, key)
+    for pipe in pipes:
+        pipe.execute()
+    reader.join()
+    found = [reader.found[1]] + [layer.receive([channel])[1] for _ in range(5)]
+    assert layer.receive([channel]) == (None, None)
+    for index in range(3):
+        assert [message["n"] for message in found if message["shard"] == index] == [0, 1]
+
+
+def test_an_expired_message_does_not_end_the_wait(make_layer):
+    layer = make_layer()
+    reader = Reader(layer, ["normal"])
+    wait_until_blocked(layer, 1)
+    layer.connection(0).rpush(layer.prefix + "normal", layer.prefix + "0" * 32)
+    layer.send("normal", {"n": 1})
+    reader.join()
+    assert reader.found == ("normal", {"n": 1})
+
+
+def test_servers_that_can_not_unblock_are_swept(make_layer, monkeypatch):
+    # What Redis before 5 answers to CLIENT ID.
+    def no_id(self):
+        self._do(self.connection.read_response)
+
+    monkeypatch.setattr(waiting.BlockingPop, "learn_id", no_id)
+    layer = make_layer(2)
+    reader = Reader(layer, ["normal"])
+    for number in range(3):
+        layer.send("normal", {"n": number})
+    reader.join()
+    found = [reader.found[1]["n"]] + [layer.receive(["normal"], block=True)[1]["n"] for _ in range(2)]
+    assert sorted(found) == [0, 1, 2]
+    layer.blpop_timeout = 1
+    assert layer.receive(["normal"], block=True) == (None, None)
+
+
+def test_a_server_that_goes_away_ends_the_wait_with_its_address():
+    with Server() as first, Server() as second:
+        layer = RedisChannelLayer(hosts=[first.url, second.url])
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(layer, 2)
+        second.kill()
+        reader.join()
+        assert isinstance(reader.error, ConnectionError)
+        assert str(second.port) in str(reader.error)
+        client = redis.StrictRedis.from_url(first.url)
+        assert client.info("clients")["blocked_clients"] == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_blocked(make_layer, shards):
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted()
+
+    layer = make_layer(shards)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        begun = time.time()
+        with pytest.raises(Interrupted):
+            layer.receive(["normal"], block=True)
+        assert time.time() - begun < 1.5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    layer.send("normal", {"n": 1})
+    for index in range(shards):
+        assert layer.connection(index).info("clients")["blocked_clients"] == 0
+    assert layer.receive(["normal"]) == ("normal", {"n": 1})

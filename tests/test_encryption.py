@@ -1,0 +1,71 @@
+"""symmetric_encryption_keys."""
+from __future__ import unicode_literals
+
+import base64
+import hashlib
+import logging
+
+import pytest
+from cryptography.fernet import Fernet
+
+KEY = "a key"
+
+
+def test_bodies_are_fernet_tokens_of_the_hashed_key(make_layer, client):
+    layer = make_layer(symmetric_encryption_keys=[KEY, "old"])
+    layer.send("normal", {"text": "plain words"})
+    body = client.get(client.lindex(layer.prefix + "normal", 0))
+    assert b"plain" not in body
+    fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(KEY.encode()).digest()))
+    assert fernet.decrypt(body) == b"\x81\xa4text\xabplain words"
+    assert layer.make_fernet(KEY).decrypt(body) == layer.crypter.decrypt(body)
+
+
+@pytest.mark.parametrize("key", ["text", b"bytes", "\u00e9" * 100, ""])
+def test_any_text_or_bytes_may_be_a_key(make_layer, key):
+    layer = make_layer(symmetric_encryption_keys=[key])
+    layer.send("process!x", {"n": 1})
+    assert layer.receive(["process!"]) == ("process!x", {"n": 1})
+
+
+def test_rotation(make_layer):
+    old, both, new = [make_layer(symmetric_encryption_keys=keys) for keys in (["old"], ["new", "old"], ["new"])]
+    old.send("normal", {"n": 1})
+    both.send("normal", {"n": 2})
+    assert both.receive(["normal"])[1] == {"n": 1}
+    assert new.receive(["normal"])[1] == {"n": 2}
+
+
+@pytest.mark.parametrize("reader, writer", [(["other"], [KEY]), ([KEY], None), (None, [KEY])])
+def test_what_can_not_be_decrypted_is_dropped(make_layer, caplog, reader, writer):
+    make_layer(symmetric_encryption_keys=writer).send("normal", {"n": "s3cr3t"})
+    layer = make_layer(symmetric_encryption_keys=reader)
+    layer.send("normal", {"n": 2})
+    with caplog.at_level(logging.ERROR, "asgi_redis"):
+        assert layer.receive(["normal"]) == ("normal", {"n": 2})
+    assert "normal" in caplog.text and "s3cr3t" not in caplog.text
+
+
+def test_a_body_older_than_expiry_and_ten_seconds_is_refused(make_layer, caplog, monkeypatch):
+    import time
+
+    layer = make_layer(symmetric_encryption_keys=[KEY], expiry=30)
+    now = time.time()
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: now - 39)
+    layer.send("normal", {"n": 1})
+    monkeypatch.setattr("cryptography.fernet.time.time", lambda: now - 42)
+    layer.send("normal", {"n": 2})
+    monkeypatch.undo()
+    assert layer.receive(["normal"]) == ("normal", {"n": 1})
+    assert layer.receive(["normal"]) == (None, None)
+
+
+def test_groups_are_encrypted_too(make_layer, client):
+    layer = make_layer(symmetric_encryption_keys=[KEY])
+    for name in ("normal", "process!x", "process!y"):
+        layer.group_add("crowd", name)
+    layer.send_group("crowd", {"text": "plain words"})
+    for key in client.keys(layer.prefix + "????????????????????????????????"):
+        assert b"plain" not in client.get(key)
+    assert layer.receive(["normal"]) == ("normal", {"text": "plain words"})
+    assert {layer.receive(["process!"])[0] for _ in range(2)} == {"process!x", "process!y"}

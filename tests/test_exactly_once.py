@@ -1,0 +1,21 @@
+"""Many processes at once: each message arrives exactly once."""
+from __future__ import unicode_literals
+
+import functools
+
+import pytest
+
+from asgi_redis import RedisChannelLayer
+
+from . import servers, traffic
+
+
+@pytest.mark.parametrize("shards, messages", [(1, 100000), (3, 20000)])
+def test_each_message_arrives_exactly_once(make_layer, shards, messages):
+    layer = make_layer(shards)  # for its prefix, and to flush what is left
+    make = functools.partial(
+        RedisChannelLayer, hosts=layer.hosts, prefix=layer.prefix, stats_prefix=layer.stats_prefix
+    )
+    counts, errors = traffic.exchange(make, messages)
+    assert errors == []
+    assert len(counts) == messages and set(counts.values()) == {1}

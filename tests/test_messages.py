@@ -1,0 +1,239 @@
+"""send and receive: what arrives, in which order, once, and for how long."""
+from __future__ import unicode_literals
+
+import collections
+import re
+import threading
+import time
+
+import pytest
+import redis
+
+
+def receive_all(layer, channels):
+    """Every message on ``channels``, as (channel, message)."""
+    return list(iter(lambda: layer.receive(channels), (None, None)))
+
+
+@pytest.mark.parametrize("channel", ["normal", "single.reader?x1", "process-specific!x1"])
+def test_a_message_arrives_once(make_layer, shards, channel):
+    layer = make_layer(shards)
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    layer.send(channel, {"text": "\u00e9", "bytes": b"\x00\xff", "list": [1, 2.5, None, True, {"deep": []}]})
+    assert layer.receive([receivable]) == (
+        channel, {"text": "\u00e9", "bytes": b"\x00\xff", "list": [1, 2.5, None, True, {"deep": []}]}
+    )
+    assert layer.receive([receivable]) == (None, None)
+
+
+def test_one_receive_finds_what_is_on_any_shard(make_layer, shards):
+    layer = make_layer(shards)
+    for number in range(30):
+        layer.send("numbers", {"n": number})
+        assert layer.receive(["nothing", "numbers", "none!"]) == ("numbers", {"n": number})
+
+
+def test_messages_of_a_normal_channel_are_spread_over_the_shards_in_turn(make_layer):
+    layer = make_layer(3)
+    for number in range(9):
+        layer.send("numbers", {"n": number})
+    assert [layer.connection(index).llen(layer.prefix + "numbers") for index in range(3)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("channel", ["reader?x", "process!x"])
+def test_a_channel_with_one_reader_keeps_its_order(make_layer, shards, channel):
+    layer = make_layer(shards)
+    for number in range(50):
+        layer.send(channel, {"n": number})
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    assert [message["n"] for _, message in receive_all(layer, [receivable])] == list(range(50))
+
+
+def test_a_busy_channel_never_starves_a_quiet_one(make_layer, shards):
+    layer = make_layer(shards, capacity=1000)
+    for number in range(300):
+        layer.send("busy", {})
+    layer.send("quiet", {})
+    first = [layer.receive(["busy", "quiet"])[0] for _ in range(100)]
+    assert "quiet" in first
+
+
+@pytest.mark.parametrize("collection", [list, tuple, set, frozenset, iter])
+def test_receive_takes_any_collection_of_names(layer, collection):
+    layer.send("a", {"n": 1})
+    assert layer.receive(collection(["a", "b"])) == ("a", {"n": 1})
+
+
+def test_receive_many_is_receive(layer):
+    layer.send("a", {"n": 1})
+    with pytest.warns(DeprecationWarning):
+        assert layer.receive_many(["a"]) == ("a", {"n": 1})
+
+
+def test_a_megabyte_arrives(make_layer, shards):
+    layer = make_layer(shards)
+    layer.send("large", {"body": b"\x00\xfe" * 500000})
+    assert layer.receive(["large"])[1]["body"] == b"\x00\xfe" * 500000
+
+
+def test_the_message_of_the_caller_is_not_changed(layer):
+    message = {"a": [1]}
+    layer.send("process!x", message)
+    assert message == {"a": [1]}
+
+
+# Expiry.
+
+
+def test_expired_messages_are_skipped(make_layer, shards):
+    layer = make_layer(shards, expiry=0.5)
+    for number in range(10):
+        layer.send("numbers", {"n": number})
+    time.sleep(0.6)
+    layer.send("numbers", {"n": "late"})
+    assert layer.receive(["numbers"]) == ("numbers", {"n": "late"})
+    assert layer.receive(["numbers"]) == (None, None)
+
+
+def test_very_many_expired_messages_are_skipped(make_layer):
+    layer = make_layer(expiry=60, capacity=10000)
+    client = layer.connection(0)
+    client.rpush(layer.prefix + "numbers", *[layer.prefix + "%032x" % number for number in range(2500)])
+    layer.send("numbers", {"n": "live"})
+    assert layer.receive(["numbers"]) == ("numbers", {"n": "live"})
+
+
+def test_keys_in_redis_live_as_long_as_promised(layer, client):
+    layer.send("process!x", {"n": 1})
+    layer.send("normal", {"n": 1})
+    layer.group_add("crowd", "normal")
+    for key in client.scan_iter(layer.prefix.replace(":", "[:]") + "*"):
+        name = key.decode("utf-8")[len(layer.prefix):]
+        left = client.pttl(key) / 1000.0
+        if re.match("[0-9a-f]{32}$", name):
+            assert client.type(key) == b"string" and 59 < left <= 60
+        elif name == ":group:crowd":
+            assert client.type(key) == b"zset" and 86399 < left <= 86400
+        else:
+            assert name in ("process!", "normal") and client.type(key) == b"list" and 60 < left <= 61
+
+
+def test_nothing_is_left_of_a_message_that_was_received(layer, client):
+    layer.send("normal", {"n": 1})
+    layer.receive(["normal"])
+    assert client.keys(layer.prefix + "*") == []
+
+
+# Capacity.
+
+
+def fill(layer, channel):
+    """Send to ``channel`` until it is full; how many messages it took."""
+    for sent in range(1000):
+        try:
+            layer.send(channel, {"n": sent})
+        except layer.ChannelFull as error:
+            assert channel.split("!")[0] in str(error)
+            return sent
+
+
+@pytest.mark.parametrize("channel", ["normal", "reader?x", "process!x"])
+def test_a_channel_holds_its_capacity(make_layer, shards, channel):
+    layer = make_layer(shards, capacity=7)
+    assert fill(layer, channel) == 7
+
+
+def test_a_channel_that_was_full_takes_messages_again(make_layer, shards):
+    layer = make_layer(shards, capacity=7)
+    fill(layer, "normal")
+    layer.receive(["normal"])
+    assert fill(layer, "normal") == 1
+
+
+def test_a_capacity_below_the_number_of_shards(make_layer):
+    assert fill(make_layer(3, capacity=1), "normal") == 1
+
+
+def test_the_capacity_of_process_specific_channels_counts_on_their_queue(make_layer):
+    layer = make_layer(capacity=4)
+    for name in "abcd":
+        layer.send("process!" + name, {})
+    with pytest.raises(layer.ChannelFull):
+        layer.send("process!e", {})
+
+
+def test_channel_capacity_by_name_glob_and_regular_expression(make_layer):
+    layer = make_layer(capacity=9, channel_capacity=collections.OrderedDict([
+        ("http.request", 2), ("http.*", 3), (re.compile("^web(socket|rtc)"), 4), ("websocket.connect", 5),
+        ("process!", 1),
+    ]))
+    names = ["http.request", "http.other", "websocket.connect", "webrtc", "process!x", "else"]
+    assert [fill(layer, name) for name in names] == [2, 3, 4, 4, 1, 9]
+
+
+def test_concurrent_writers_never_pass_the_capacity(make_layer, shards):
+    layer = make_layer(shards, capacity=50)
+    sent = []
+
+    def write():
+        for _ in range(40):
+            try:
+                layer.send("normal", {})
+                sent.append(1)
+            except layer.ChannelFull:
+                pass
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sent) == 50
+    assert layer.channel_statistics("normal")["messages_pending"] == 50
+
+
+# Names of new channels.
+
+
+def test_new_channel_makes_names_that_can_be_used(layer):
+    names = {layer.new_channel("answers?") for _ in range(100)}
+    assert len(names) == 100
+    for name in names:
+        layer.send(name, {"n": 1})
+        assert layer.receive([name]) == (name, {"n": 1})
+
+
+# Round trips.
+
+
+def commands(client, name):
+    """How many commands of one name the server has run."""
+    return client.info("commandstats").get("cmdstat_" + name, {}).get("calls", 0)
+
+
+def test_a_send_and_a_receive_are_one_round_trip_each(layer, client):
+    layer.send("normal", {})
+    layer.receive(["normal"])
+    before = client.info("stats")["total_commands_processed"], commands(client, "evalsha")
+    layer.send("normal", {})
+    layer.receive(["normal", "other", "process!"])
+    assert commands(client, "evalsha") == before[1] + 2
+
+
+def test_a_server_that_forgot_its_scripts_is_sent_them_again(layer, client):
+    layer.send("normal", {"n": 1})
+    client.script_flush()
+    layer.send("normal", {"n": 2})
+    client.script_flush()
+    assert [layer.receive(["normal"])[1]["n"] for _ in range(2)] == [1, 2]
+
+
+def test_a_server_without_scripts_is_unsupported(layer):
+    from asgi_redis.core import UnsupportedRedis
+    from asgi_redis.scripts import send
+
+    def old_server(*command):
+        raise redis.ResponseError("unknown command 'EVALSHA'")
+
+    with pytest.raises(UnsupportedRedis):
+        send(old_server, [], [])

@@ -1,0 +1,93 @@
+"""The statistics and flush extensions."""
+from __future__ import unicode_literals
+
+import time
+
+import pytest
+
+
+def test_channel_statistics(make_layer, shards):
+    layer = make_layer(shards, capacity=6)
+    assert layer.channel_statistics("normal") == {
+        "messages_count": 0, "messages_pending": 0, "messages_max_age": 0, "channel_full_count": 0,
+    }
+    for _ in range(8):
+        try:
+            layer.send("normal", {})
+        except layer.ChannelFull:
+            pass
+    for _ in range(2):
+        layer.receive(["normal"])
+    assert layer.channel_statistics("normal") == {
+        "messages_count": 6, "messages_pending": 4, "messages_max_age": 0, "channel_full_count": 2,
+    }
+
+
+def test_statistics_of_a_process_specific_channel_are_those_of_its_queue(layer):
+    layer.send("process!x", {})
+    layer.send("process!y", {})
+    assert layer.channel_statistics("process!")["messages_pending"] == 2
+    assert layer.channel_statistics("process!x") == layer.channel_statistics("process!")
+
+
+def test_the_age_of_the_oldest_message(make_layer, shards):
+    layer = make_layer(shards)
+    layer.send("normal", {})
+    time.sleep(1.1)
+    layer.send("normal", {})
+    assert layer.channel_statistics("normal")["messages_max_age"] == 1
+
+
+def test_global_statistics(make_layer, shards):
+    layer = make_layer(shards, capacity=3)
+    for channel in ("a", "b?x", "c!x"):
+        for _ in range(4):
+            try:
+                layer.send(channel, {})
+            except layer.ChannelFull:
+                pass
+    assert layer.global_statistics() == {"messages_count": 9, "channel_full_count": 3}
+
+
+def test_counters_live_as_long_as_promised(layer, client):
+    layer.send("normal", {})
+    assert client.ttl(layer.stats_prefix + "normal:messages_count") in (3599, 3600)
+    assert client.ttl(layer.stats_prefix + "#global#:messages_count") in (86399, 86400)
+
+
+# flush.
+
+
+def test_flush_deletes_messages_groups_and_statistics(make_layer, shards):
+    layer = make_layer(shards)
+    for number in range(50):
+        layer.send("normal", {})
+        layer.send("process%d!x" % number, {})
+        layer.group_add("crowd%d" % number, "normal")
+    layer.flush()
+    for index in range(shards):
+        left = layer.connection(index).keys("*")
+        assert [key for key in left if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
+    assert layer.receive(["normal"]) == (None, None)
+    assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
+
+
+@pytest.mark.parametrize("prefix", ["a*:", "a?:", "a[bc]:", "a\\*:", "[^a]:", "\u00e9*:"])
+def test_flush_takes_the_prefix_literally(make_layer, client, prefix):
+    layer = make_layer(prefix="flush" + prefix, stats_prefix="flush-meta" + prefix)
+    others = ["flushab:x", "flusha", "flushaxx:x", "flushb:x", "flush\\*:", "flush-metaab:x"]
+    for key in others:
+        client.set(key, "1")
+    layer.send("normal", {})
+    layer.flush()
+    assert client.keys("flush" + "*") and sorted(client.keys("flush*")) == sorted(key.encode() for key in others)
+    client.delete(*others)
+
+
+def test_flush_of_very_many_keys_does_not_ask_for_all_at_once(layer, client):
+    for start in range(0, 30000, 10000):
+        client.mset({"%sx%d" % (layer.prefix, number): "1" for number in range(start, start + 10000)})
+    before = client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0)
+    layer.flush()
+    assert client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0) == before
+    assert not any(key.startswith(layer.prefix.encode()) for key in client.scan_iter(count=10000))
