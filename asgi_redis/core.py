@@ -1,39 +1,34 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
+import copy
 import itertools
 import logging
 import random
-import time
 
 import six
 from asgiref.base_layer import BaseChannelLayer
 
 from . import scripts
+from .background import BACKGROUND_EXTENSIONS
 from .checks import check_list, check_positive, check_text
 from .codec import BadMessage, Codec, make_fernet
 from .connections import client_for_address, client_for_url, url_of, without_password
 from .groups import Groups
+from .losses import Losses
 from .names import Names, random_text
+from .receiving import Receiving
 from .scripts import UnsupportedRedis  # noqa: F401, other code imports it from here
 from .shards import Shards
 from .statistics import Statistics
-from .waiting import Sweep, first_message, monotonic
-
 
 logger = logging.getLogger(__name__)
 
 #: Where a message on a process-specific channel carries the full name of the channel.
 FULL_NAME = "__asgi_channel__"
 
-#: How many expired messages one run of a script drops at the most: about a millisecond's work.
-DROPPED_AT_ONCE = 1000
 
-#: Seconds between two looks at several shards, where a server before Redis 5 makes it impossible to wait on all.
-SWEEP_PAUSE = 0.02
-
-
-class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer):
+class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseChannelLayer):
     """
     A channel layer of the ASGI draft specification on Redis. A sibling says where the shards are.
 
@@ -47,10 +42,7 @@ class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer)
     ValueError and TypeError say which argument is wrong. Nothing connects before the first call.
     """
 
-    extensions = ["groups", "flush", "statistics"]
-
-    #: Seconds that a blocking ``receive`` waits before it returns nothing.
-    blpop_timeout = 5
+    extensions = ["groups", "flush", "statistics"] + BACKGROUND_EXTENSIONS
 
     def __init__(
         self,
@@ -77,6 +69,8 @@ class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer)
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)
         self.hosts = self._setup_hosts(hosts)
         self._turn = itertools.count(random.randrange(4096))
+        self._losses = Losses()
+        self._setup_receiving()
 
     def _check_connection_kwargs(self, connection_kwargs):
         options = dict(connection_kwargs or {})
@@ -123,28 +117,41 @@ class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer)
         if FULL_NAME in message:
             raise ValueError("A message must not have the key %s: the layer uses it." % FULL_NAME)
 
-    def _body(self, channel, message):
-        """The body of ``message`` for ``channel``. TypeError names the channel where it can't be packed."""
-        if "!" in channel:
+    def _body(self, message, where, names=None):
+        """
+        The body of ``message``. ``names``: the process-specific channel that it is for, or a list of several of one
+        process. TypeError names ``where`` it was to go if it can't be packed.
+        """
+        if names is not None:
             message = dict(message)
-            message[FULL_NAME] = channel
+            message[FULL_NAME] = names
         try:
             return self.serialize(message)
         except TypeError as error:
-            six.raise_from(TypeError("The message for %s can't be packed: %s." % (channel, error)), None)
+            six.raise_from(TypeError("The message for %s can't be packed: %s." % (where, error)), None)
 
     def _open(self, queue, body):
-        """(channel, message) for a body from ``queue``, or None where it is no message."""
+        """
+        (channel, message) for a body from ``queue``, or None where it is no message.
+
+        Of a batch, the first; the others wait in memory.
+        """
         try:
             message = self.deserialize(body)
-            channel = message.pop(FULL_NAME, queue)
-            if not isinstance(channel, six.text_type) or self.non_local_name(channel) != queue:
+            names = message.pop(FULL_NAME, queue)
+            names = names if isinstance(names, list) else [names]
+            if not names or not all(self._is_for(queue, name) for name in names):
                 raise BadMessage("it is for another channel")
         except Exception as error:  # whatever a subclass raises: the reader must go on
             reason = error if isinstance(error, BadMessage) else type(error).__name__
             logger.error("Dropped a message on %s: %s.", queue, reason)
             return None
-        return channel, message
+        if len(names) > 1:
+            self._hold(queue, names[1:], copy.deepcopy(message))
+        return names[0], message
+
+    def _is_for(self, queue, name):
+        return isinstance(name, six.text_type) and self.non_local_name(name) == queue
 
     # ASGI API.
 
@@ -157,7 +164,7 @@ class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer)
         """
         self.valid_channel_name(channel)
         self._check_message(message)
-        body = self._body(channel, message)
+        body = self._body(message, channel, channel if "!" in channel else None)
         queue = self.non_local_name(channel)
         shards = self._shards(queue)
         for index in shards:
@@ -174,70 +181,6 @@ class BaseRedisChannelLayer(Names, Shards, Groups, Statistics, BaseChannelLayer)
             body, self._message_ms, self._queue_ms, self._share(queue, index), count_full,
             self.channel_statistics_expiry, self.global_statistics_expiry,
         ])
-
-    def receive(self, channels, block=False):
-        """
-        Take one message from any of ``channels``, a list of names; of a process-specific channel, the name up to ``!``.
-
-        Looks at all shards. ``block``: waits for a message, up to ``blpop_timeout`` seconds.
-
-        Returns (channel, message), or (None, None).
-        """
-        queues = self._queues_by_shard(self._receivable(channels))
-        deadline = monotonic() + self.blpop_timeout
-        found = self._take(queues)
-        while block and not found and monotonic() < deadline:
-            found = self._wait(queues, deadline - monotonic())
-        return found or (None, None)
-
-    def _queues_by_shard(self, channels):
-        """{shard: [queue, ...]} of all queues that may hold messages for ``channels``."""
-        queues = {}
-        for channel in channels:
-            for index in self._shards(channel):
-                queues.setdefault(index, []).append(channel)
-        return queues
-
-    def _take(self, queues):
-        """(channel, message) from one of ``queues``, or None. Shuffled: a busy one must never starve a quiet one."""
-        shards = list(queues)
-        random.shuffle(shards)
-        for index in shards:
-            found = self._take_from_shard(index, random.sample(queues[index], len(queues[index])))
-            if found:
-                return found
-        return None
-
-    def _take_from_shard(self, index, queues):
-        keys = [self._key(index, queue) for queue in queues]
-        while True:
-            answer = self._run(index, scripts.receive, keys, [DROPPED_AT_ONCE])
-            if answer is None:
-                return None
-            if len(answer) == 2:
-                found = self._open(queues[answer[0] - 1], answer[1])
-                if found:
-                    return found
-
-    def _wait(self, queues, seconds):
-        """Wait until one of ``queues`` has a message. (channel, message), or None for nothing, or nothing usable."""
-        shards = list(queues)
-        names = {self._key(index, name).encode("utf-8"): name for index in shards for name in queues[index]}
-        waits = [(self.connection(index), [self._key(index, name) for name in queues[index]]) for index in shards]
-        try:
-            popped = first_message(waits, seconds, lambda place, *keys: self._restore(shards[place], *keys))
-        except Sweep:
-            time.sleep(SWEEP_PAUSE)
-            return self._take(queues)
-        if popped is None:
-            return None
-        place, queue_key, message_key = popped
-        body = self._run(shards[place], scripts.read, [message_key], [])
-        return None if body is None else self._open(names[queue_key], body)
-
-    def _restore(self, index, queue_key, message_key):
-        """Put a message key back to the head of its queue."""
-        self._run(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
 
 
 class RedisChannelLayer(BaseRedisChannelLayer):

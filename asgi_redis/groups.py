@@ -8,19 +8,25 @@ import time
 
 from . import scripts
 
-#: One run of a group script writes at most so many entries, and about so many bytes, so that it never holds the
+#: One run of the group script writes at most so many entries, and about so many bytes, so that it never holds the
 #: server for more than a few milliseconds.
 ENTRIES_AT_ONCE = 500
 BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
 class Entry(object):
-    """A body on its way to one queue: ``index`` is the shard it is tried on next, ``others`` come after that."""
+    """
+    A body on its way to one queue.
 
-    __slots__ = ("queue", "body", "index", "others")
+    ``members``: the channels that it is for; more than one make it a batch. ``index``: the shard that it is tried on
+    next; ``others``: those that come after that.
+    """
 
-    def __init__(self, queue, body, shards):
+    __slots__ = ("queue", "members", "body", "index", "others")
+
+    def __init__(self, queue, members, body, shards):
         self.queue = queue
+        self.members = members
         self.body = body
         self.index, self.others = shards[0], shards[1:]
 
@@ -69,30 +75,41 @@ class Groups(object):
         """
         Send ``message``, a dict, to all members of ``group`` whose channels are not full.
 
-        Never raises ``ChannelFull``; otherwise as ``send``.
+        Never raises ``ChannelFull``: what finds no place is counted, and logged once a second. Otherwise as ``send``.
         """
         self.valid_group_name(group)
         self._check_message(message)
         entries = self._entries(group, message)
         while entries:
-            full = []
+            full, unannounced = [], []
             for index, on_shard in self._by_shard(entries):
                 for chunk in chunks(on_shard):
-                    full += self._send_entries(index, chunk)
-            self._count_full([entry for entry in full if not entry.others])
-            # A normal channel may have a place on another shard.
-            entries = [entry for entry in full if entry.others]
-            for entry in entries:
-                entry.index = entry.others.pop(0)
+                    self._send_entries(index, chunk, full, unannounced)
+            self._lose([entry for entry in full if not entry.others])
+            entries = [self._on_next_shard(entry) for entry in full if entry.others]
+            entries += [
+                self._entry(entry.queue, [member], message) for entry in unannounced for member in entry.members
+            ]
 
     def _entries(self, group, message):
-        """An entry for each member of ``group``. Those whose bodies are the same share one."""
+        """An entry for each member of ``group``, or for all of one process. Those with the same body share it."""
         members = self.group_channels(group)
-        shared = self._body("the group " + group, message)
-        return [
-            Entry(queue, self._body(member, message) if "!" in member else shared, self._shards(queue))
-            for member, queue in ((member, self.non_local_name(member)) for member in members)
-        ]
+        shared = self._body(message, "the group " + group)
+        processes, entries = collections.OrderedDict(), []
+        for member in members:
+            if "!" in member:
+                processes.setdefault(self.non_local_name(member), []).append(member)
+            else:
+                entries.append(Entry(member, [member], shared, self._shards(member)))
+        return entries + [self._entry(queue, names, message) for queue, names in processes.items()]
+
+    def _entry(self, queue, members, message):
+        names = members if len(members) > 1 else members[0]
+        return Entry(queue, members, self._body(message, queue, names), self._shards(queue))
+
+    def _on_next_shard(self, entry):
+        entry.index = entry.others.pop(0)
+        return entry
 
     def _by_shard(self, entries):
         """(shard, its entries), those that share a body and a capacity side by side."""
@@ -101,33 +118,47 @@ class Groups(object):
 
         return itertools.groupby(sorted(entries, key=place), key=lambda entry: entry.index)
 
-    def _send_entries(self, index, entries):
-        """Put ``entries`` in their queues on one shard. Returns those whose queue is full."""
+    def _send_entries(self, index, entries, full, unannounced):
+        """Put ``entries`` in their queues on one shard. Adds those that could not be put to ``full, unannounced``."""
         counter = self.STAT_MESSAGES_COUNT
+        singles = [entry for entry in entries if len(entry.members) == 1]
+        batches = [entry for entry in entries if len(entry.members) > 1]
         keys = [self._counter_key(index, self.ALL_CHANNELS, counter)]
-        for entry, message_key in zip(entries, self._message_keys(index, len(entries))):
+        for entry, message_key in zip(singles + batches, self._message_keys(index, len(entries))):
             keys += [self._key(index, entry.queue), message_key, self._counter_key(index, entry.queue, counter)]
-        runs, bodies = [], []
+            if len(entry.members) > 1:
+                keys.append(self._announcement_key(index, entry.queue))
+        answer = self._run(index, scripts.send_group, keys, self._arguments(index, singles, batches))
+        full += [singles[place - 1] for place in answer[0]] + [batches[place - 1] for place in answer[1]]
+        unannounced += [batches[place - 1] for place in answer[2]]
+
+    def _arguments(self, index, singles, batches):
+        """The arguments of the group script."""
+        bodies, runs = [], []
         for (_, capacity), run in itertools.groupby(
-            entries, key=lambda entry: (id(entry.body), self._share(entry.queue, index))
+            singles, key=lambda entry: (id(entry.body), self._share(entry.queue, index))
         ):
             run = list(run)
             if not bodies or bodies[-1] is not run[0].body:
                 bodies.append(run[0].body)
             runs += [len(run), capacity, len(bodies)]
-        args = [
+        for batch in batches:
+            bodies.append(batch.body)
+            runs += [len(batch.members), self._share(batch.queue, index), len(bodies)]
+        return [
             self._message_ms, self._queue_ms, self.channel_statistics_expiry, self.global_statistics_expiry,
-            len(runs) // 3,
-        ]
-        full = self._run(index, scripts.send_group, keys, args + runs + bodies)
-        return [entries[place - 1] for place in full]
+            len(runs) // 3 - len(batches), len(batches),
+        ] + runs + bodies
 
-    def _count_full(self, entries):
-        """Count the messages that found no place, a queue at a time."""
+    def _lose(self, entries):
+        """Count and log the messages that found no place, a queue at a time."""
         for index, on_shard in self._by_shard(entries):
-            queues = collections.Counter(entry.queue for entry in on_shard)
+            lost = collections.Counter()
+            for entry in on_shard:
+                lost[entry.queue] += len(entry.members)
             keys = [
-                self._counter_key(index, queue, self.STAT_CHANNEL_FULL) for queue in [self.ALL_CHANNELS] + list(queues)
+                self._counter_key(index, queue, self.STAT_CHANNEL_FULL) for queue in [self.ALL_CHANNELS] + list(lost)
             ]
-            args = [self.channel_statistics_expiry, self.global_statistics_expiry] + list(queues.values())
+            args = [self.channel_statistics_expiry, self.global_statistics_expiry] + list(lost.values())
             self._run(index, scripts.count_full, keys, args)
+            self._losses.add(lost)

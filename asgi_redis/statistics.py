@@ -69,8 +69,10 @@ class Statistics(object):
         """
         Delete all messages, groups and statistics of this layer, on all shards, before it returns.
 
-        Every key that begins with ``prefix`` or ``stats_prefix`` goes, in small steps that do not hold the server.
+        Every key that begins with ``prefix`` or ``stats_prefix`` goes, in small steps that do not hold the server; and
+        what this process has in memory.
         """
+        self._inbox.clear()
         for index in range(self.ring_size):
             for prefix in (self._key(index, ""), self._stats_key(index, "")):
                 self._delete_keys(index, prefix)

@@ -3,7 +3,9 @@ from __future__ import unicode_literals
 
 import errno
 import math
+import os
 import select
+import threading
 import time
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
@@ -14,6 +16,44 @@ from .connections import acquire, call, raise_with_address, release
 GRACE = 2
 
 monotonic = getattr(time, "monotonic", time.time)
+
+
+class Waiter(object):
+    """
+    Lets other threads end a wait: ``wake`` this one, ``stop`` also any that would follow.
+
+    It waits inside its ``with`` block, and can be woken there only.
+    """
+
+    def __init__(self):
+        self.stopped = False
+        self._lock = threading.Lock()
+        self._pipe = None
+
+    def __enter__(self):
+        with self._lock:
+            self._pipe = os.pipe()
+            if self.stopped:
+                os.write(self._pipe[1], b"!")
+        return self
+
+    def __exit__(self, *error):
+        with self._lock:
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
+
+    def wake(self):
+        with self._lock:
+            if self._pipe is not None:
+                os.write(self._pipe[1], b"!")
+
+    def stop(self):
+        self.stopped = True
+        self.wake()
+
+    def fileno(self):
+        return self._pipe[0]
 
 
 class BlockingPop(object):
@@ -95,16 +135,17 @@ class Sweep(Exception):
     """A server has no CLIENT UNBLOCK, so several can't be waited on at once."""
 
 
-def first_message(queues, seconds, restore):
+def first_message(queues, seconds, waiter, restore):
     """
     Wait on all servers at once for a message key.
 
-    ``queues``: a list of (client, queue keys). ``seconds``: how long at most, rounded up. ``restore(place, queue key,
-    message key)`` puts back what a server popped that did not come first.
+    ``queues``: a list of (client, queue keys). ``seconds``: how long at most, rounded up. ``waiter``: a ``Waiter``, in
+    its ``with`` block. ``restore(place, queue key, message key)`` puts back what a server popped but did not come
+    first.
 
-    Returns (place in ``queues``, queue key, message key), or None where the time was up. Raises ``Sweep`` at once where
-    there are several servers and one is older than Redis 5; redis-py's ConnectionError or TimeoutError where a server
-    is lost.
+    Returns (place in ``queues``, queue key, message key), or None where the time was up or ``waiter`` was woken. Raises
+    ``Sweep`` at once where there are several servers and one is older than Redis 5; redis-py's ConnectionError or
+    TimeoutError where a server is lost.
     """
     pops = []
     try:
@@ -116,16 +157,19 @@ def first_message(queues, seconds, restore):
             raise Sweep()
         for pop in pops:
             pop.start(int(math.ceil(seconds)))
-        return _first_answer(pops, monotonic() + math.ceil(seconds) + GRACE)
+        return _first_answer(pops, waiter, monotonic() + math.ceil(seconds) + GRACE)
     finally:
         for place, pop in enumerate(pops):
             _cancel(place, pop, restore)
 
 
-def _first_answer(pops, deadline):
+def _first_answer(pops, waiter, deadline):
     waiting = list(pops)
     while waiting:
-        for pop in _answered(waiting, deadline):
+        answered = _answered(waiting, waiter, deadline)
+        if not answered:
+            return None
+        for pop in answered:
             waiting.remove(pop)
             answer = pop.result()
             if answer is not None:
@@ -133,29 +177,31 @@ def _first_answer(pops, deadline):
     return None
 
 
-def _answered(pops, deadline):
-    """Those of ``pops`` whose answer is here, at least one."""
+def _answered(pops, waiter, deadline):
+    """Those of ``pops`` whose answer is here, or none where ``waiter`` was woken first."""
+    woken = False
     while True:
         here = [pop for pop in pops if pop.answered()]
-        if here:
+        if here or woken:
             return here
         if monotonic() >= deadline:
             raise_with_address(TimeoutError("No answer to a blocking pop"), pops[0].client)
-        _select(pops, deadline - monotonic())
+        woken = waiter.fileno() in _readable(pops + [waiter], max(deadline - monotonic(), 0))
 
 
-def _select(pops, seconds):
-    if not hasattr(select, "poll"):  # Windows
-        select.select(pops, [], [], max(seconds, 0))
-        return
+def _readable(sockets, seconds):
+    """The file numbers of those of ``sockets`` that have something to read, after ``seconds`` at most."""
+    if not hasattr(select, "poll"):  # Windows, where only sockets can be waited on: nobody is woken there
+        return [ready.fileno() for ready in select.select(sockets[:-1], [], [], seconds)[0]]
     poll = select.poll()
-    for pop in pops:
-        poll.register(pop, select.POLLIN)
+    for waited_on in sockets:
+        poll.register(waited_on, select.POLLIN)
     try:
-        poll.poll(max(seconds, 0) * 1000)
+        return [number for number, _ in poll.poll(seconds * 1000)]
     except select.error as error:  # Python before 3.5 does not go on after a signal
         if error.args[0] != errno.EINTR:
             raise
+        return []
 
 
 def _cancel(place, pop, restore):

@@ -7,7 +7,7 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 
-from . import servers, traffic
+from . import traffic
 
 
 @pytest.mark.parametrize("shards, messages", [(1, 100000), (3, 20000)])

@@ -43,10 +43,12 @@ class Script(object):
             raise
 
 
+announce = Script("announce")
 channel_statistics = Script("channel_statistics")
 count_full = Script("count_full")
 group_add = Script("group_add")
 group_members = Script("group_members")
+put_back = Script("put_back")
 read = Script("read")
 receive = Script("receive")
 restore = Script("restore")

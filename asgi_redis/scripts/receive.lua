@@ -1,15 +1,23 @@
 -- Take the oldest message of the first queue that has one; drop expired ones on the way.
 --
 -- KEYS    the queues, in the order to look at them
--- ARGV    1 how many expired messages may be dropped in one run, so that it never holds the server for long
+--         then the announcements of those that are process-specific: see send_group.lua
+-- ARGV    1 how many queues
+--         2 how many expired messages may be dropped in one run, so that it never holds the server for long
+--         3 life of the announcements, ms
 -- answer  {place of the queue in KEYS, body}; {0} where there is more to drop; nil where there is nothing
 --
 -- Also read and deleted: the message keys that the queues hold.
 
-local may_drop = tonumber(ARGV[1])
+local queues = tonumber(ARGV[1])
+local may_drop = tonumber(ARGV[2])
 
-for place, queue in ipairs(KEYS) do
-    local message = redis.call('LPOP', queue)
+for place = queues + 1, #KEYS do
+    redis.call('SET', KEYS[place], '1', 'PX', ARGV[3])
+end
+
+for place = 1, queues do
+    local message = redis.call('LPOP', KEYS[place])
     while message do
         local body = redis.call('GET', message)
         if body then
@@ -20,7 +28,7 @@ for place, queue in ipairs(KEYS) do
         if may_drop == 0 then
             return {0}
         end
-        message = redis.call('LPOP', queue)
+        message = redis.call('LPOP', KEYS[place])
     end
 end
 return nil

@@ -1,40 +1,68 @@
 -- Put the messages of one group send at the end of their queues, where those are not full.
 --
+-- A batch is one entry for several channels of one process. Its queue's reader must understand that, which release
+-- 1.4 does not: readers that do announce it by a key beside the queue, which lives for a few seconds.
+--
 -- KEYS    1 messages_count of all channels
 --         then, an entry: queue, message, messages_count of the channel
+--         then, a batch: queue, message, messages_count of the channel, announcement
 -- ARGV    1 life of the messages, ms            2 life of the queues, ms
 --         3 life of a channel's counter, s      4 life of the counter of all channels, s
 --         5 how many runs: entries that share a capacity and a body
+--         6 how many batches
 --         then, a run: how many entries, capacity, which of the bodies, from 1
+--         then, a batch: how many channels, capacity, which of the bodies, from 1
 --         then the bodies
--- answer  the places, from 1, of the entries that found their queue full
+-- answer  {places of the entries whose queue was full, places of such batches, places of the batches whose queue has
+--         no announcement}, from 1
 
-local runs = tonumber(ARGV[5])
-local full = {}
+local runs, batches = tonumber(ARGV[5]), tonumber(ARGV[6])
+local first_body = 6 + (runs + batches) * 3
 local sent = 0
+
+local function put(key, capacity, body, count)
+    local queue, message, counter = KEYS[key], KEYS[key + 1], KEYS[key + 2]
+    if redis.call('LLEN', queue) >= capacity then
+        return false
+    end
+    -- As in send.lua: a message key that stands is a repeated send.
+    if redis.call('SET', message, body, 'PX', ARGV[1], 'NX') then
+        redis.call('RPUSH', queue, message)
+        redis.call('PEXPIRE', queue, ARGV[2])
+        redis.call('INCRBY', counter, count)
+        redis.call('EXPIRE', counter, ARGV[3])
+        sent = sent + count
+    end
+    return true
+end
+
+local full_entries, full_batches, unannounced = {}, {}, {}
+local key = 2
 local entry = 0
 
-for run = 0, runs - 1 do
-    local capacity = tonumber(ARGV[run * 3 + 7])
-    local body = ARGV[5 + runs * 3 + ARGV[run * 3 + 8]]
-    for _ = 1, ARGV[run * 3 + 6] do
+for arg = 7, 6 + runs * 3, 3 do
+    local capacity, body = tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]]
+    for _ = 1, ARGV[arg] do
         entry = entry + 1
-        local queue, message, counter = KEYS[entry * 3 - 1], KEYS[entry * 3], KEYS[entry * 3 + 1]
-        if redis.call('LLEN', queue) >= capacity then
-            full[#full + 1] = entry
-        -- As in send.lua: a message key that stands is a repeated send.
-        elseif redis.call('SET', message, body, 'PX', ARGV[1], 'NX') then
-            redis.call('RPUSH', queue, message)
-            redis.call('PEXPIRE', queue, ARGV[2])
-            redis.call('INCRBY', counter, 1)
-            redis.call('EXPIRE', counter, ARGV[3])
-            sent = sent + 1
+        if not put(key, capacity, body, 1) then
+            full_entries[#full_entries + 1] = entry
         end
+        key = key + 3
     end
+end
+
+for batch = 1, batches do
+    local arg = 4 + (runs + batch) * 3
+    if redis.call('EXISTS', KEYS[key + 3]) == 0 then
+        unannounced[#unannounced + 1] = batch
+    elseif not put(key, tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]], ARGV[arg]) then
+        full_batches[#full_batches + 1] = batch
+    end
+    key = key + 4
 end
 
 if sent > 0 then
     redis.call('INCRBY', KEYS[1], sent)
     redis.call('EXPIRE', KEYS[1], ARGV[4])
 end
-return full
+return {full_entries, full_batches, unannounced}

@@ -1,0 +1,163 @@
+"""The receiving half of a layer: from memory, from all shards, and waiting."""
+from __future__ import unicode_literals
+
+import random
+import time
+
+from redis.exceptions import RedisError
+
+from . import scripts
+from .background import Background
+from .inbox import Inbox
+from .waiting import Sweep, Waiter, first_message, monotonic
+
+#: How many expired messages one run of a script drops at the most: about a millisecond's work.
+DROPPED_AT_ONCE = 1000
+
+#: Seconds between two looks at several shards, where a server before Redis 5 makes it impossible to wait on all.
+SWEEP_PAUSE = 0.02
+
+#: Seconds that a reader of a process-specific queue is known to understand batches, after it last said so. Longer than
+#: a blocking receive, short enough for a process of release 1.4 that takes over the queue's name.
+ANNOUNCED_FOR = 10
+
+
+class Receiving(Background):
+    """``receive``, and what it looks through: the inbox, then the shards, then it waits."""
+
+    #: Seconds that a blocking ``receive`` waits before it returns nothing.
+    blpop_timeout = 5
+
+    def _setup_receiving(self):
+        self._inbox = Inbox()
+        #: When each process-specific queue was last announced, by ``monotonic``.
+        self._announced = {}
+
+    def receive(self, channels, block=False):
+        """
+        Take one message from any of ``channels``, a list of names; of a process-specific channel, the name up to ``!``.
+
+        Looks at all shards. ``block``: waits for a message, up to ``blpop_timeout`` seconds.
+
+        Returns (channel, message), or (None, None).
+        """
+        return self._receive(self._receivable(channels), block, Waiter())
+
+    def _receive(self, channels, block, waiter):
+        """``receive``, that ``waiter.stop()`` ends early from another thread."""
+        deadline = monotonic() + self.blpop_timeout
+        found = self._take(channels)
+        while block and not found and not waiter.stopped and monotonic() < deadline:
+            found = self._wait(channels, deadline - monotonic(), waiter) or self._inbox.take(channels)
+        return found or (None, None)
+
+    # From memory and from the shards.
+
+    def _take(self, channels):
+        """
+        (channel, message) from memory or a shard, or None.
+
+        Both in random order: a queue with much in memory must not hold up the others, and no queue all others.
+        """
+        held = self._inbox.holding(channels)
+        if held and random.choice(list(channels)) in held:
+            self._keep_announced(held)
+            return self._inbox.take(held) or self._take(channels)
+        queues = self._queues_by_shard(channels - held)
+        for index in random.sample(list(queues), len(queues)):
+            found = self._take_from_shard(index, random.sample(queues[index], len(queues[index])))
+            if found:
+                return found
+        return self._inbox.take(held) if held else None
+
+    def _queues_by_shard(self, channels):
+        """{shard: [queue, ...]} of all queues that may hold messages for ``channels``."""
+        queues = {}
+        for channel in channels:
+            for index in self._shards(channel):
+                queues.setdefault(index, []).append(channel)
+        return queues
+
+    def _take_from_shard(self, index, queues):
+        keys = [self._key(index, queue) for queue in queues] + self._announcements(index, queues)
+        args = [len(queues), DROPPED_AT_ONCE, self._announcement_ms]
+        while True:
+            answer = self._run(index, scripts.receive, keys, args)
+            if answer is None:
+                return None
+            if len(answer) == 2:
+                found = self._open(queues[answer[0] - 1], answer[1])
+                if found:
+                    return found
+
+    def _hold(self, queue, names, message):
+        """Keep ``message`` for the channels ``names`` until they are asked for."""
+        self._inbox.put(queue, names, message, self.expiry)
+
+    # Announcements: who understands batches. scripts/send_group.lua has the other side.
+
+    @property
+    def _announcement_ms(self):
+        return int(1000 * max(ANNOUNCED_FOR, 2 * self.blpop_timeout))
+
+    def _announcement_key(self, index, queue):
+        # No channel name has a #, so release 1.4 never meets it.
+        return self._key(index, queue + "#batches")
+
+    def _announcements(self, index, queues):
+        """The keys that announce the readers of ``queues``, which the caller is about to set."""
+        local = [queue for queue in queues if queue.endswith("!")]
+        for queue in local:
+            self._announced[queue] = monotonic()
+        return [self._announcement_key(index, queue) for queue in local]
+
+    def _is_announced(self, queues):
+        """Whether the announcements of ``queues`` still have most of their life before them."""
+        oldest = min(self._announced.get(queue, 0) for queue in queues)
+        return monotonic() - oldest < ANNOUNCED_FOR / 2.0
+
+    def _keep_announced(self, queues):
+        """Renew announcements: who hands out what he has in memory does not ask Redis, perhaps for long."""
+        if self._is_announced(queues):
+            return
+        for index, on_shard in self._queues_by_shard(queues).items():
+            try:
+                self._run(index, scripts.announce, self._announcements(index, on_shard), [self._announcement_ms])
+            except RedisError:
+                pass  # what is in memory can be handed out all the same
+
+    # Waiting.
+
+    def _wait(self, channels, seconds, waiter):
+        """Wait until a queue has a message. (channel, message), or None for nothing, or nothing usable."""
+        queues = self._queues_by_shard(channels)
+        shards = list(queues)
+        names = {self._key(index, name).encode("utf-8"): name for index in shards for name in queues[index]}
+        waits = [(self.connection(index), [self._key(index, name) for name in queues[index]]) for index in shards]
+        with self._inbox.watched_by(waiter):
+            if self._inbox.holding(channels):
+                return None
+            try:
+                popped = first_message(waits, seconds, waiter, lambda place, *keys: self._restore(shards[place], *keys))
+            except Sweep:
+                time.sleep(SWEEP_PAUSE)
+                return self._take(channels)
+        if popped is None:
+            return None
+        place, queue_key, message_key = popped
+        body = self._run(shards[place], scripts.read, [message_key], [])
+        return None if body is None else self._open(names[queue_key], body)
+
+    def _restore(self, index, queue_key, message_key):
+        """Put the key of a message that was popped, but not read, back to the head of its queue."""
+        self._run(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
+
+    def _put_back(self, channel, message):
+        """Put a message that was received, but that nobody got, back to the head of its queue."""
+        queue = self.non_local_name(channel)
+        if "!" in channel:
+            self._inbox.put_back(queue, channel, message, self.expiry)
+            return
+        index = self._shards(queue)[0]
+        keys = [self._key(index, queue)] + self._message_keys(index, 1)
+        self._run(index, scripts.put_back, keys, [self._body(message, channel), self._message_ms, self._queue_ms])

@@ -1,0 +1,223 @@
+"""Group sends to several channels of one process: one entry in Redis, handed out from memory."""
+from __future__ import unicode_literals
+
+import logging
+import os
+import threading
+import time
+
+import pytest
+
+from .test_blocking import Reader, wait_until_blocked
+from .test_messages import receive_all
+
+
+def join(layer, *channels):
+    for channel in channels:
+        layer.group_add("crowd", channel)
+
+
+def announced(layer, queue):
+    """How many milliseconds the announcement of ``queue`` still lives."""
+    index = layer.consistent_hash(queue) if layer.ring_size > 1 else 0
+    return layer.connection(index).pttl(layer.prefix + queue + "#batches")
+
+
+@pytest.fixture(params=[None, ["key"]], ids=["plain", "encrypted"])
+def batching(request, make_layer, shards):
+    """A layer whose reader of ``process!`` has announced itself, with ten members of that process in a group."""
+    layer = make_layer(shards, symmetric_encryption_keys=request.param)
+    join(layer, *["process!%d" % number for number in range(10)])
+    assert layer.receive(["process!"]) == (None, None)
+    return layer
+
+
+def pending(layer, queue="process!"):
+    return layer.channel_statistics(queue)["messages_pending"]
+
+
+def test_members_of_one_process_share_one_entry(batching):
+    batching.send_group("crowd", {"n": 1})
+    assert pending(batching) == 1
+    assert batching.channel_statistics("process!")["messages_count"] == 10
+    assert receive_all(batching, ["process!"]) == [("process!%d" % number, {"n": 1}) for number in range(10)]
+
+
+def test_one_place_of_the_capacity_for_all(batching):
+    batching.capacity = 3
+    for number in range(5):
+        batching.send_group("crowd", {"n": number})
+    statistics = batching.channel_statistics("process!")
+    assert (statistics["messages_pending"], statistics["messages_count"]) == (3, 30)
+    assert statistics["channel_full_count"] == 20
+
+
+def test_everything_on_the_queue_stays_in_order(batching):
+    for number in range(0, 9, 3):
+        batching.send("process!3", {"n": number})
+        batching.send_group("crowd", {"n": number + 1})
+        batching.send("process!3", {"n": number + 2})
+    found = receive_all(batching, ["process!"])
+    assert [message["n"] for channel, message in found if channel == "process!3"] == list(range(9))
+    assert [message["n"] for _, message in found] == sorted(message["n"] for _, message in found)
+
+
+def test_a_reader_that_has_not_announced_itself_gets_an_entry_for_each_member(make_layer, shards):
+    layer = make_layer(shards)
+    join(layer, "process!a", "process!b", "normal")
+    layer.send_group("crowd", {"n": 1})
+    assert pending(layer) == 2
+    assert sorted(receive_all(layer, ["process!", "normal"])) == [
+        (name, {"n": 1}) for name in ("normal", "process!a", "process!b")
+    ]
+
+
+def test_an_announcement_ends_when_nobody_reads(make_layer, client):
+    layer = make_layer()
+    layer.receive(["process!"])
+    assert 9000 < announced(layer, "process!") <= 10000
+    client.delete(layer.prefix + "process!#batches")  # as its end does
+    join(layer, "process!a", "process!b")
+    layer.send_group("crowd", {"n": 1})
+    assert pending(layer) == 2
+
+
+def test_reading_keeps_announcing(make_layer, shards):
+    layer = make_layer(shards)
+    layer.blpop_timeout = 1
+    for read in (
+        lambda: layer.receive(["other", "process!"]),
+        lambda: layer.receive(["process!"], block=True),
+        lambda: layer.receive(["process!"]),
+    ):
+        index = layer.consistent_hash("process!") if shards > 1 else 0
+        layer.connection(index).delete(layer.prefix + "process!#batches")
+        read()
+        assert announced(layer, "process!") > 8000
+
+
+def test_handing_out_from_memory_keeps_announcing(batching, monkeypatch):
+    from asgi_redis import receiving
+
+    batching.send_group("crowd", {"n": 1})
+    batching.receive(["process!"])
+    index = batching.consistent_hash("process!") if batching.ring_size > 1 else 0
+    batching.connection(index).delete(batching.prefix + "process!#batches")
+    batching.receive(["process!"])
+    assert announced(batching, "process!") < 0  # it is fresh enough, as far as the reader knows
+    later = receiving.monotonic() + 6
+    monkeypatch.setattr(receiving, "monotonic", lambda: later)
+    batching.receive(["process!"])
+    assert announced(batching, "process!") > 8000
+
+
+def test_announcing_costs_no_round_trip(layer, client):
+    layer.receive(["process!"])
+    before = client.info("commandstats")["cmdstat_evalsha"]["calls"], client.info("stats")["total_connections_received"]
+    layer.receive(["process!"])
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before[0] + 1
+
+
+def test_only_process_specific_channels_are_announced(layer, client):
+    layer.receive(["normal", "reader?x"])
+    assert client.keys(layer.prefix + "*") == []
+
+
+# What is in memory.
+
+
+def test_a_message_handed_out_is_the_callers_own(batching):
+    batching.send_group("crowd", {"list": [1], "map": {"a": 1}})
+    for _ in range(10):
+        _, message = batching.receive(["process!"])
+        assert message == {"list": [1], "map": {"a": 1}}
+        message["list"].append(2)
+        message["map"]["b"] = 2
+        message["other"] = 3
+
+
+def test_other_channels_are_not_held_up(batching):
+    join(batching, *["process!more%d" % number for number in range(200)])
+    batching.send_group("crowd", {"n": 1})
+    assert batching.receive(["process!"])[1] == {"n": 1}
+    for channel in ("other!x", "normal", "reader?x"):
+        batching.send(channel, {"n": 2})
+        found = [batching.receive(["process!", "other!", "normal", "reader?x"])[0] for _ in range(50)]
+        assert channel in found
+        assert batching.receive(["nothing"]) == (None, None)
+
+
+def test_flush_empties_the_memory(batching):
+    batching.send_group("crowd", {"n": 1})
+    batching.receive(["process!"])
+    batching.flush()
+    assert batching.receive(["process!"]) == (None, None)
+
+
+def test_what_is_in_memory_expires(make_layer):
+    layer = make_layer(expiry=0.5)
+    join(layer, "process!a", "process!b", "process!c")
+    layer.receive(["process!"])
+    layer.send_group("crowd", {"n": 1})
+    assert layer.receive(["process!"])[1] == {"n": 1}
+    time.sleep(0.6)
+    assert layer.receive(["process!"]) == (None, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_a_fork_does_not_share_the_memory(batching):
+    batching.send_group("crowd", {"n": 1})
+    batching.receive(["process!"])
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if batching.receive(["process!"]) == (None, None) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(receive_all(batching, ["process!"])) == 9
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_threads_never_get_the_same_message_and_none_is_skipped(batching, block):
+    batching.blpop_timeout = 1
+    found = []
+
+    def read():
+        found.extend(iter(lambda: batching.receive(["process!"], block), (None, None)))
+
+    for number in range(30):
+        batching.send_group("crowd", {"n": number})
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 300
+    assert {(channel, message["n"]) for channel, message in found} == {
+        ("process!%d" % member, number) for member in range(10) for number in range(30)
+    }
+
+
+def test_a_thread_that_waits_gets_what_another_brought_into_memory(make_layer):
+    layer = make_layer()
+    join(layer, *["process!%d" % number for number in range(3)])
+    readers = [Reader(layer, ["process!"]) for _ in range(3)]
+    wait_until_blocked(layer, 1, count=3)
+    layer.send_group("crowd", {"n": 1})
+    for reader in readers:
+        reader.join()
+    assert sorted(reader.found[0] for reader in readers) == ["process!0", "process!1", "process!2"]
+    assert max(reader.took for reader in readers) < 3
+
+
+# Losses.
+
+
+def test_losses_are_logged_once_a_second_with_channel_and_number(batching, caplog):
+    batching.capacity = 1
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        for number in range(12):
+            batching.send_group("crowd", {"n": number})
+        batching._losses._timer.join()
+        batching._losses._timer is None or batching._losses._timer.join()
+    lines = [record.getMessage() for record in caplog.records]
+    assert all("process!" in line for line in lines)
+    assert [int(line.split()[0]) for line in lines] == [10, 100]
