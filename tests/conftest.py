@@ -5,10 +5,14 @@ import os
 
 import pytest
 import redis
+import six
 
 from asgi_redis import RedisChannelLayer
 
 from . import servers
+
+#: Written with async and await.
+collect_ignore = ["test_asyncio.py"] if six.PY2 else []
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""receive_async, from asyncio."""
+import asyncio
+import time
+
+import pytest
+from redis.exceptions import ConnectionError
+
+from asgi_redis import RedisChannelLayer
+
+
+def run(coroutine):
+    """``asyncio.run``, which Python 3.6 does not have."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(coroutine, 30))
+    finally:
+        loop.close()
+
+
+async def until_blocked(layer, shards):
+    """Return once somebody waits on each of the first ``shards`` shards."""
+    for index in range(shards):
+        for _ in range(500):
+            if layer.connection(index).info("clients")["blocked_clients"]:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("nobody waits")
+
+
+def test_the_extensions_are_named(layer):
+    assert {"async", "asyncio"} <= set(layer.extensions)
+
+
+def test_it_gets_what_is_there_and_what_comes(make_layer, shards):
+    layer = make_layer(shards)
+
+    async def receive():
+        layer.send("normal", {"n": 1})
+        assert await layer.receive_async(["normal", "process!"]) == ("normal", {"n": 1})
+        waiting = asyncio.ensure_future(layer.receive_async(["normal", "process!"]))
+        await until_blocked(layer, shards)
+        layer.send("process!x", {"n": 2})
+        assert await waiting == ("process!x", {"n": 2})
+
+    run(receive())
+
+
+def test_it_gives_nothing_when_the_time_is_up(layer):
+    layer.blpop_timeout = 1
+
+    async def receive():
+        return await layer.receive_async(["normal"])
+
+    assert run(receive()) == (None, None)
+
+
+def test_the_loop_goes_on_while_it_waits_and_while_a_batch_is_handed_out(layer):
+    for number in range(300):
+        layer.group_add("crowd", "process!%d" % number)
+    layer.receive(["process!"])
+    layer.send_group("crowd", {"n": 1})
+
+    async def receive():
+        turns = []
+        asyncio.get_event_loop().call_soon(turns.append, 1)
+        names = {(await layer.receive_async(["process!"]))[0] for _ in range(300)}
+        assert len(names) == 300 and turns
+
+    run(receive())
+
+
+def test_many_at_once_share_the_messages(make_layer, shards):
+    layer = make_layer(shards)
+
+    async def receive():
+        waiting = [asyncio.ensure_future(layer.receive_async(["normal"])) for _ in range(4)]
+        for number in range(4):
+            layer.send("normal", {"n": number})
+        found = await asyncio.gather(*waiting)
+        assert sorted(message["n"] for _, message in found) == [0, 1, 2, 3]
+
+    run(receive())
+
+
+@pytest.mark.parametrize("channel", ["normal", "process!x", "reader?x"])
+def test_what_comes_after_a_cancel_is_not_lost(make_layer, shards, channel):
+    layer = make_layer(shards)
+    layer.blpop_timeout = 1
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+
+    async def receive():
+        found = []
+        for number in range(40):
+            waiting = asyncio.ensure_future(layer.receive_async([receivable]))
+            await asyncio.sleep(number % 5 * 0.0005)
+            layer.send(channel, {"n": number})
+            waiting.cancel()
+            try:
+                found.append(await waiting)
+            except asyncio.CancelledError:
+                pass
+        while found[-1:] != [(None, None)]:
+            found.append(await layer.receive_async([receivable]))
+        assert sorted(message["n"] for _, message in found[:-1]) == list(range(40))
+
+    run(receive())
+
+
+def test_a_cancelled_receive_ends_at_once(layer):
+    async def receive():
+        waiting = asyncio.ensure_future(layer.receive_async(["normal"]))
+        await until_blocked(layer, 1)
+        waiting.cancel()
+        begun = time.time()
+        while layer.connection(0).info("clients")["blocked_clients"]:
+            assert time.time() - begun < 1
+            await asyncio.sleep(0.005)
+
+    run(receive())
+
+
+def test_errors_come_where_it_is_awaited(layer):
+    async def receive(channels, error, layer):
+        with pytest.raises(error):
+            await layer.receive_async(channels)
+
+    run(receive("normal", TypeError, layer))
+    run(receive(["normal"], ConnectionError, RedisChannelLayer(hosts=["redis://127.0.0.1:1"])))
