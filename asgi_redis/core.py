@@ -166,19 +166,20 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self._check_message(message)
         body = self._body(message, channel, channel if "!" in channel else None)
         queue = self.non_local_name(channel)
-        shards = self._shards(queue)
-        for index in shards:
-            if self._send(index, queue, body, 1 if index == shards[-1] else 0):
+        places = self._places(queue)
+        for place in places:
+            if self._send(queue, body, place, 1 if place is places[-1] else 0):
                 return
         raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, self.get_capacity(queue)))
 
-    def _send(self, index, queue, body, count_full):
-        """Put ``body`` in ``queue`` on one shard: 1, or 0 where its share is full."""
+    def _send(self, queue, body, place, count_full):
+        """Put ``body`` in ``queue`` on one shard: 1, or 0 where that holds its share of the capacity."""
+        index, capacity = place
         keys = [self._key(index, queue)] + self._message_keys(index, 1)
         for counter in (self.STAT_MESSAGES_COUNT, self.STAT_CHANNEL_FULL):
             keys += [self._counter_key(index, queue, counter), self._counter_key(index, self.ALL_CHANNELS, counter)]
         return self._run(index, scripts.send, keys, [
-            body, self._message_ms, self._queue_ms, self._share(queue, index), count_full,
+            body, self._message_ms, self._queue_ms, capacity, count_full,
             self.channel_statistics_expiry, self.global_statistics_expiry,
         ])
 

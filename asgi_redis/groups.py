@@ -10,7 +10,7 @@ from . import scripts
 
 #: One run of the group script writes at most so many entries, and about so many bytes, so that it never holds the
 #: server for more than a few milliseconds.
-ENTRIES_AT_ONCE = 500
+ENTRIES_AT_ONCE = 250
 BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
@@ -18,17 +18,21 @@ class Entry(object):
     """
     A body on its way to one queue.
 
-    ``members``: the channels that it is for; more than one make it a batch. ``index``: the shard that it is tried on
-    next; ``others``: those that come after that.
+    ``members``: the channels that it is for; more than one make it a batch. ``index``, ``capacity``: the shard that it
+    is tried on next, and what the queue may hold there; ``others``: such pairs to try after that.
     """
 
-    __slots__ = ("queue", "members", "body", "index", "others")
+    __slots__ = ("queue", "members", "body", "index", "capacity", "others")
 
-    def __init__(self, queue, members, body, shards):
+    def __init__(self, queue, members, body, places):
         self.queue = queue
         self.members = members
         self.body = body
-        self.index, self.others = shards[0], shards[1:]
+        (self.index, self.capacity), self.others = places[0], places[1:]
+
+    def kind(self):
+        """What entries that lie side by side in the script's arguments have in common."""
+        return self.index, id(self.body), self.capacity
 
 
 def chunks(entries):
@@ -100,23 +104,20 @@ class Groups(object):
             if "!" in member:
                 processes.setdefault(self.non_local_name(member), []).append(member)
             else:
-                entries.append(Entry(member, [member], shared, self._shards(member)))
+                entries.append(Entry(member, [member], shared, self._places(member)))
         return entries + [self._entry(queue, names, message) for queue, names in processes.items()]
 
     def _entry(self, queue, members, message):
         names = members if len(members) > 1 else members[0]
-        return Entry(queue, members, self._body(message, queue, names), self._shards(queue))
+        return Entry(queue, members, self._body(message, queue, names), self._places(queue))
 
     def _on_next_shard(self, entry):
-        entry.index = entry.others.pop(0)
+        entry.index, entry.capacity = entry.others.pop(0)
         return entry
 
     def _by_shard(self, entries):
-        """(shard, its entries), those that share a body and a capacity side by side."""
-        def place(entry):
-            return entry.index, id(entry.body), self._share(entry.queue, entry.index)
-
-        return itertools.groupby(sorted(entries, key=place), key=lambda entry: entry.index)
+        """(shard, its entries), those of a kind side by side."""
+        return itertools.groupby(sorted(entries, key=Entry.kind), key=lambda entry: entry.index)
 
     def _send_entries(self, index, entries, full, unannounced):
         """Put ``entries`` in their queues on one shard. Adds those that could not be put to ``full, unannounced``."""
@@ -128,23 +129,21 @@ class Groups(object):
             keys += [self._key(index, entry.queue), message_key, self._counter_key(index, entry.queue, counter)]
             if len(entry.members) > 1:
                 keys.append(self._announcement_key(index, entry.queue))
-        answer = self._run(index, scripts.send_group, keys, self._arguments(index, singles, batches))
+        answer = self._run(index, scripts.send_group, keys, self._arguments(singles, batches))
         full += [singles[place - 1] for place in answer[0]] + [batches[place - 1] for place in answer[1]]
         unannounced += [batches[place - 1] for place in answer[2]]
 
-    def _arguments(self, index, singles, batches):
+    def _arguments(self, singles, batches):
         """The arguments of the group script."""
         bodies, runs = [], []
-        for (_, capacity), run in itertools.groupby(
-            singles, key=lambda entry: (id(entry.body), self._share(entry.queue, index))
-        ):
+        for _, run in itertools.groupby(singles, key=Entry.kind):
             run = list(run)
             if not bodies or bodies[-1] is not run[0].body:
                 bodies.append(run[0].body)
-            runs += [len(run), capacity, len(bodies)]
+            runs += [len(run), run[0].capacity, len(bodies)]
         for batch in batches:
             bodies.append(batch.body)
-            runs += [len(batch.members), self._share(batch.queue, index), len(bodies)]
+            runs += [len(batch.members), batch.capacity, len(bodies)]
         return [
             self._message_ms, self._queue_ms, self.channel_statistics_expiry, self.global_statistics_expiry,
             len(runs) // 3 - len(batches), len(batches),

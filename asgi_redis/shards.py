@@ -62,24 +62,23 @@ class Shards(object):
         return int(ring_position / (4096 / float(self.ring_size)))
 
     def _shards(self, queue):
-        """
-        The shards that may hold ``queue``, the next in turn first.
-
-        A channel that has one reader lives on one shard, which keeps it in order; others are spread over all.
-        """
-        if self.ring_size == 1:
-            return [0]
+        """The shards that may hold ``queue``. What has one reader lies on one shard, which keeps it in order."""
         if "!" in queue or "?" in queue:
             return [self.consistent_hash(queue)]
-        first = next(self._turn) % self.ring_size
-        return list(range(first, self.ring_size)) + list(range(first))
+        return range(self.ring_size)
 
-    def _share(self, queue, index):
-        """How many messages of ``queue`` shard ``index`` may hold: all its shards together hold its capacity."""
-        capacity = self.get_capacity(queue)
-        if self.ring_size == 1 or "!" in queue or "?" in queue:
-            return capacity
-        return int(capacity // self.ring_size + (index < capacity % self.ring_size))
+    def _places(self, queue):
+        """
+        [(shard, how many messages of ``queue`` it may hold), ...], the next in turn first.
+
+        All shards of a queue together hold its capacity.
+        """
+        shards, capacity = self._shards(queue), self.get_capacity(queue)
+        if len(shards) == 1:
+            return [(shards[0], capacity)]
+        whole, rest = divmod(capacity, len(shards))
+        first = next(self._turn) % len(shards)
+        return [(index, whole + (index < rest)) for index in list(shards[first:]) + list(shards[:first])]
 
     # Keys.
 

@@ -31,14 +31,12 @@ def test_every_member_gets_the_message_once(make_layer, shards):
 
 def test_a_group_of_more_members_than_one_script_sends_to(make_layer, shards):
     layer = make_layer(shards, capacity=5000)
-    pipe_members = {"normal.%d" % number: time.time() for number in range(1300)}
-    index = layer.consistent_hash("crowd")
-    for name, score in pipe_members.items():
-        layer.connection(index).execute_command("ZADD", layer.prefix + ":group:crowd", score, name)
+    names = ["normal.%d" % number for number in range(1300)]
+    group = layer.connection(layer.consistent_hash("crowd"))
+    group.execute_command("ZADD", layer.prefix + ":group:crowd", *[word for name in names for word in ("9e9", name)])
     layer.send_group("crowd", {"n": 1})
     assert layer.global_statistics()["messages_count"] == 1300
-    assert {layer.receive([name]) for name in ()} == set()
-    assert all(layer.receive([name]) == (name, {"n": 1}) for name in list(pipe_members)[::50])
+    assert all(layer.receive([name]) == (name, {"n": 1}) for name in names)
 
 
 def test_a_large_message_to_many(make_layer):
@@ -100,7 +98,7 @@ def test_members_that_joined_too_long_ago_are_dropped(make_layer, shards):
 
 
 def test_a_group_send_is_two_round_trips(layer, client):
-    for number in range(300):
+    for number in range(200):
         layer.group_add("crowd", "normal.%d" % number)
     layer.send_group("crowd", {})
     before = client.info("commandstats")["cmdstat_evalsha"]["calls"]

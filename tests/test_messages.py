@@ -51,7 +51,7 @@ def test_a_channel_with_one_reader_keeps_its_order(make_layer, shards, channel):
 
 def test_a_busy_channel_never_starves_a_quiet_one(make_layer, shards):
     layer = make_layer(shards, capacity=1000)
-    for number in range(300):
+    for _ in range(300):
         layer.send("busy", {})
     layer.send("quiet", {})
     first = [layer.receive(["busy", "quiet"])[0] for _ in range(100)]
