@@ -22,8 +22,11 @@ def url_of(host, port, db=0):
 
 
 def without_password(url):
-    """``url`` with ``***`` for its password, wherever redis-py takes one from."""
-    url = re.sub(r"://([^:@/]*):.*@", r"://\1:***@", url)
+    """``url`` with ``***`` for its password, wherever redis-py takes one from; also where it is no proper URL."""
+    login, at, rest = url.rpartition("@")
+    start, slashes, login = login.rpartition("://")
+    user, colon, _ = login.partition(":")
+    url = start + slashes + user + (":***" if colon else "") + at + rest
     return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
@@ -75,8 +78,12 @@ def release(client, connection):
 
 
 def address_of(client):
-    """Where the server is, as ``host:port`` or a socket's path."""
-    options = client.connection_pool.connection_kwargs
+    """Where the server is: ``host:port``, a socket's path, or a service and the Sentinels that know it."""
+    pool = client.connection_pool
+    if hasattr(pool, "sentinel_manager"):
+        sentinels = ", ".join(address_of(sentinel) for sentinel in pool.sentinel_manager.sentinels)
+        return "%s, a service of the Sentinels %s" % (pool.service_name, sentinels)
+    options = pool.connection_kwargs
     return options.get("path") or "%s:%s" % (options.get("host", "localhost"), options.get("port", 6379))
 
 

@@ -87,6 +87,15 @@ class Server(object):
     def start(self):
         """Start the process, and return this object once it answers. RuntimeError with its log where it does not."""
         self.folder = self.folder or tempfile.mkdtemp(prefix="asgi_redis")
+        try:
+            self._launch()
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _launch(self):
         command = [
             self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
             "--save", "", "--appendonly", "no",
@@ -96,12 +105,6 @@ class Server(object):
             self.process = subprocess.Popen(
                 command + self.options, stdout=log, stderr=log, preexec_fn=getattr(os, "setpgrp", None)
             )
-        try:
-            self._wait_until_it_answers()
-        except BaseException:
-            self.stop()
-            raise
-        return self
 
     @property
     def _log(self):
