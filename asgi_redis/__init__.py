@@ -2,5 +2,6 @@
 from __future__ import unicode_literals
 
 from .core import BaseRedisChannelLayer, RedisChannelLayer, UnsupportedRedis
+from .sentinel import RedisSentinelChannelLayer
 
 __version__ = "1.5.0"

@@ -24,7 +24,7 @@ def url_of(host, port, db=0):
 def without_password(url):
     """``url`` with ``***`` for its password, wherever redis-py takes one from; also where it is no proper URL."""
     login, at, rest = url.rpartition("@")
-    start, slashes, login = login.rpartition("://")
+    start, slashes, login = login.partition("://") if "://" in login else ("", "", login)
     user, colon, _ = login.partition(":")
     url = start + slashes + user + (":***" if colon else "") + at + rest
     return re.sub(r"([?&]password=)[^&]*", r"\1***", url)

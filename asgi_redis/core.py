@@ -88,9 +88,13 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         return keys if keys is None else check_list("symmetric_encryption_keys", keys)
 
     def __str__(self):
-        return "%s(hosts=%s)" % (type(self).__name__, [without_password(host) for host in self.hosts])
+        return "%s(hosts=%s)" % (type(self).__name__, self._describe_hosts())
 
     __repr__ = __str__
+
+    def _describe_hosts(self):
+        """``self.hosts`` without what is secret."""
+        return [without_password(host) for host in self.hosts]
 
     # Bodies.
 

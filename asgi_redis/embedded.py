@@ -96,15 +96,15 @@ class Server(object):
         return self
 
     def _launch(self):
-        command = [
+        self._popen([
             self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
             "--save", "", "--appendonly", "no",
-        ]
+        ] + self.options)
+
+    def _popen(self, command):
         with open(self._log, "ab") as log:
             # A group of its own: Ctrl-C in the terminal is for the program, which then stops the server.
-            self.process = subprocess.Popen(
-                command + self.options, stdout=log, stderr=log, preexec_fn=getattr(os, "setpgrp", None)
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=getattr(os, "setpgrp", None))
 
     @property
     def _log(self):

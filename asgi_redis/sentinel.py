@@ -1,0 +1,117 @@
+"""The layer over servers that Redis Sentinel watches."""
+from __future__ import unicode_literals
+
+import redis
+import six
+from redis.exceptions import ConnectionError, TimeoutError
+from redis.sentinel import Sentinel
+
+from .checks import check_list, check_positive
+from .connections import connect_options
+from .core import BaseRedisChannelLayer
+from .waiting import monotonic
+
+#: Seconds that a Sentinel may take to answer, unless ``sentinel_kwargs`` say otherwise, before the next is asked.
+SENTINEL_TIMEOUT = 2
+
+
+class RedisSentinelChannelLayer(BaseRedisChannelLayer):
+    """
+    A channel layer whose shards are services of one group of Sentinels; each message goes to the service's master.
+
+    ``hosts``: the Sentinels, a list of (host, port) pairs; ``[("localhost", 26379)]``. ``services``: names of the
+    services, a list in the same order in all processes; all that the Sentinels know, sorted by name, if None.
+    ``sentinel_refresh_interval``: seconds after which the Sentinels are asked again who the masters are; 0: only when
+    a connection is made, or fails. ``sentinel_kwargs``: keyword arguments for the connections to the Sentinels, as
+    their password; ``connection_kwargs`` are for those to the servers. The others are those of
+    ``BaseRedisChannelLayer``.
+    """
+
+    def __init__(
+        self,
+        expiry=60,
+        hosts=None,
+        prefix="asgi:",
+        group_expiry=86400,
+        capacity=100,
+        channel_capacity=None,
+        symmetric_encryption_keys=None,
+        stats_prefix="asgi-meta:",
+        connection_kwargs=None,
+        services=None,
+        sentinel_refresh_interval=0,
+        sentinel_kwargs=None,
+    ):
+        self._services = None if services is None else self._check_services(services)
+        if sentinel_refresh_interval:
+            check_positive("sentinel_refresh_interval", sentinel_refresh_interval)
+        self.sentinel_refresh_interval = sentinel_refresh_interval
+        self._sentinel_kwargs = sentinel_kwargs
+        self._clients = {}
+        self._refreshed = {}
+        super(RedisSentinelChannelLayer, self).__init__(
+            expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
+            connection_kwargs,
+        )
+
+    def _check_services(self, services):
+        services = check_list("services", services)
+        if not services or not all(isinstance(service, six.string_types) for service in services):
+            raise ValueError("services must be a list of names, at least one, not %r." % (services,))
+        return services
+
+    def _setup_hosts(self, hosts):
+        hosts = [("localhost", 26379)] if hosts is None else check_list("hosts", hosts)
+        for host in hosts:
+            if not isinstance(host, (list, tuple)) or len(host) != 2:
+                raise ValueError("A Sentinel must be a (host, port) pair, not %s." % type(host).__name__)
+        if not hosts:
+            raise ValueError("hosts must have at least one Sentinel.")
+        hosts = [(host, int(port)) for host, port in hosts]
+        sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(self._sentinel_kwargs or {}))
+        self._sentinel = Sentinel(
+            hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
+        )
+        return hosts
+
+    def _describe_hosts(self):
+        return self.hosts
+
+    @property
+    def services(self):
+        """The names of the services, in the order of the shards. The Sentinels are asked once, if it was not given."""
+        if self._services is None:
+            self._services = sorted(self._known_services())
+        return self._services
+
+    def _known_services(self):
+        for sentinel in self._sentinel.sentinels:
+            try:
+                return list(sentinel.sentinel_masters())
+            except (ConnectionError, TimeoutError):
+                continue
+        raise ConnectionError("No Sentinel answers: %s" % ", ".join("%s:%d" % host for host in self.hosts))
+
+    @property
+    def ring_size(self):
+        return len(self.services)
+
+    def connection(self, index):
+        index = self._check_index(index)
+        if index not in self._clients:
+            # Of two threads that come here at once, both get the client of one.
+            client = self._sentinel.master_for(self.services[index], redis_class=redis.StrictRedis)
+            self._clients.setdefault(index, client)
+        self._refresh(index)
+        return self._clients[index]
+
+    def _refresh(self, index):
+        """Ask the Sentinels who the master is, where that is due; connections to another are closed."""
+        if not self.sentinel_refresh_interval:
+            return
+        if monotonic() - self._refreshed.get(index, 0) >= self.sentinel_refresh_interval:
+            self._refreshed[index] = monotonic()
+            try:
+                self._clients[index].connection_pool.get_master_address()
+            except (ConnectionError, TimeoutError):
+                pass  # the master that is known may do without its Sentinels
