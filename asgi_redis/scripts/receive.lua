@@ -17,9 +17,12 @@ for place = queues + 1, #KEYS do
 end
 
 for place = 1, queues do
-    local message = redis.call('LPOP', KEYS[place])
+    -- Read first, then take: where the message's slot is on its way to another node, reading is an error, and nothing
+    -- must be gone by then.
+    local message = redis.call('LINDEX', KEYS[place], 0)
     while message do
         local body = redis.call('GET', message)
+        redis.call('LPOP', KEYS[place])
         if body then
             redis.call('DEL', message)
             return {place, body}
@@ -28,7 +31,7 @@ for place = 1, queues do
         if may_drop == 0 then
             return {0}
         end
-        message = redis.call('LPOP', KEYS[place])
+        message = redis.call('LINDEX', KEYS[place], 0)
     end
 end
 return nil
