@@ -10,7 +10,6 @@ from asgi_redis import RedisChannelLayer
 
 from . import traffic
 
-
 MESSAGES = int(os.environ.get("ASGI_REDIS_MESSAGES", 100000))
 
 
