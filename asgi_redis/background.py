@@ -115,7 +115,7 @@ class Background(object):
         Where it is cancelled, what still comes is put back. RuntimeError without asyncio, that is, on Python 2.
         """
         try:
-            import asyncio
+            import asyncio  # novm: Python 2 goes to the except
         except ImportError:
             raise RuntimeError("receive_async needs asyncio: Python 3.4 or newer")
         channels = self._receivable(channels)
