@@ -38,7 +38,7 @@ class Pending(object):
 
     def run(self):
         """In the thread: (channel, message), or (None, None)."""
-        return self.unless_cancelled(self.layer._receive(self.channels, True, self.waiter))
+        return self.unless_cancelled(self.layer._receive_blocking(self.channels, self.waiter))
 
     def cancel(self):
         self.waiter.stop()

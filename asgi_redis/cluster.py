@@ -67,6 +67,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         stats_prefix="asgi-meta:",
         connection_kwargs=None,
         shards=3,
+        **options
     ):
         if RedisCluster is None:
             raise RuntimeError("RedisClusterChannelLayer needs redis-py 4.1 or newer.")
@@ -76,7 +77,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         self._made = None
         super(RedisClusterChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
-            connection_kwargs,
+            connection_kwargs, **options
         )
 
     def _setup_hosts(self, hosts):
@@ -164,15 +165,11 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             node = self._cluster.get_node(error.host, error.port)
         return self._cluster.get_redis_connection(node)
 
-    def _wait(self, channels, seconds, waiter):
-        try:
-            return super(RedisClusterChannelLayer, self)._wait(channels, seconds, waiter)
-        except ResponseError as error:
-            if not is_moving(error):
-                raise
-            time.sleep(FOLLOW_PAUSE)
-            self._refresh()
-            return self._take(channels)
+    def _note_failure(self, index, error):
+        time.sleep(FOLLOW_PAUSE)
+        self._refresh()
+        if not is_moving(error):
+            super(RedisClusterChannelLayer, self)._note_failure(index, error)
 
 
 def is_moving(error):

@@ -5,13 +5,23 @@ import re
 
 import redis
 import six
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis import exceptions
+from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
 
 try:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 except ImportError:  # redis-py before 4.1
     Retry = None
+
+#: Answers of a server that can't serve now, but will again, or another in its place will: a replica, one that loads
+#: its data, a cluster that elects a master. redis-py has exceptions of its own for some of them, by its version.
+AWAY_ERRORS = tuple(
+    getattr(exceptions, name)
+    for name in ("BusyLoadingError", "ClusterDownError", "MasterDownError", "ReadOnlyError", "TryAgainError")
+    if hasattr(exceptions, name)
+)
+AWAY_WORDS = re.compile("^(LOADING|CLUSTERDOWN|MASTERDOWN|READONLY|TRYAGAIN|UNBLOCKED) |-READONLY ")
 
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
@@ -86,7 +96,8 @@ def acquire(client):
     try:
         return pool.get_connection() if REDIS_PY >= (5, 3) else pool.get_connection("_")
     except (ConnectionError, TimeoutError) as error:
-        raise_with_address(error, client)
+        with_address(error, client)
+        raise
 
 
 def release(client, connection):
@@ -103,12 +114,19 @@ def address_of(client):
     return options.get("path") or "%s:%s" % (options.get("host", "localhost"), options.get("port", 6379))
 
 
-def raise_with_address(error, client):
-    """Raise ``error``, its text completed with the server's address where redis-py's is silent about it."""
+def with_address(error, client):
+    """``error``, its text completed with the server's address where redis-py's is silent about it."""
     address = address_of(client)
     if isinstance(error, (ConnectionError, TimeoutError)) and address not in str(error):
         error.args = ("%s (%s)" % (error, address),)
-    raise error
+    return error
+
+
+def is_outage(error):
+    """Whether ``error`` of redis-py says that a server can't be reached, or can't serve, and that this may pass."""
+    if isinstance(error, ResponseError):
+        return isinstance(error, AWAY_ERRORS) or bool(AWAY_WORDS.search(str(error)))
+    return isinstance(error, (ConnectionError, TimeoutError)) and not isinstance(error, AuthenticationError)
 
 
 def call(client, *command):
@@ -130,12 +148,14 @@ def call_all(client, commands):
         for _ in commands[1:]:
             connection.read_response()
         return connection.read_response()
-    except ResponseError:
-        if len(commands) > 1:
-            connection.disconnect()  # answers may be left unread
+    except ResponseError as error:
+        # Answers may be left unread; and where the server can't serve, a new connection may find one that can.
+        if len(commands) > 1 or is_outage(error):
+            connection.disconnect()
         raise
     except BaseException as error:
         connection.disconnect()
-        raise_with_address(error, client)
+        with_address(error, client)
+        raise
     finally:
         release(client, connection)

@@ -19,7 +19,7 @@ from .losses import Losses
 from .names import Names, random_text
 from .receiving import Receiving
 from .scripts import UnsupportedRedis  # noqa: F401, other code imports it from here
-from .shards import Shards
+from .shards import SENDER_MS, Shards
 from .statistics import Statistics
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     capacities, by channel name, glob, or compiled regular expression; the first match counts.
     ``prefix``, ``stats_prefix``: what the keys of messages and of statistics begin with in Redis.
     ``symmetric_encryption_keys``: a list of texts; the first encrypts, all decrypt.
-    ``connection_kwargs``: keyword arguments for redis-py's connections.
+    ``connection_kwargs``: keyword arguments for redis-py's connections. ``reconnect_timeout``: seconds that a blocking
+    receive tries to reach a server that is away, 60.
 
     ValueError and TypeError say which argument is wrong. Nothing connects before the first call.
     """
@@ -55,10 +56,12 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         symmetric_encryption_keys=None,
         stats_prefix="asgi-meta:",
         connection_kwargs=None,
+        reconnect_timeout=60,
     ):
         check_positive("expiry", expiry, least=0.001)
         check_positive("group_expiry", group_expiry)
         check_positive("capacity", capacity)
+        check_positive("reconnect_timeout", reconnect_timeout)
         super(BaseRedisChannelLayer, self).__init__(expiry, group_expiry, capacity, channel_capacity)
         check_text("prefix", prefix)
         check_text("stats_prefix", stats_prefix)
@@ -70,7 +73,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self.hosts = self._setup_hosts(hosts)
         self._turn = itertools.count(random.randrange(4096))
         self._losses = Losses()
-        self._setup_receiving()
+        self._setup_receiving(reconnect_timeout)
 
     def _check_connection_kwargs(self, connection_kwargs):
         options = dict(connection_kwargs or {})
@@ -164,7 +167,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         Send ``message``, a dict of what msgpack packs, to ``channel``.
 
         Raises ``ChannelFull`` where the channel holds its capacity, TypeError or ValueError for a bad name or message,
-        redis-py's errors where Redis can't be reached or refuses.
+        redis-py's errors where Redis refuses, or can't be reached for a second.
         """
         self.valid_channel_name(channel)
         self._check_message(message)
@@ -179,12 +182,12 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     def _send(self, queue, body, place, count_full):
         """Put ``body`` in ``queue`` on one shard: 1, or 0 where that holds its share of the capacity."""
         index, capacity = place
-        keys = [self._key(index, queue)] + self._message_keys(index, 1)
+        keys = [self._key(index, queue), self._sender_key(index)] + self._message_keys(index, 1)
         for counter in (self.STAT_MESSAGES_COUNT, self.STAT_CHANNEL_FULL):
             keys += [self._counter_key(index, queue, counter), self._counter_key(index, self.ALL_CHANNELS, counter)]
-        return self._run(index, scripts.send, keys, [
+        return self._insist(index, scripts.send, keys, [
             body, self._message_ms, self._queue_ms, capacity, count_full,
-            self.channel_statistics_expiry, self.global_statistics_expiry,
+            self.channel_statistics_expiry, self.global_statistics_expiry, SENDER_MS,
         ])
 
 
@@ -211,6 +214,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
         host=None,
         port=None,
         db=None,
+        **options
     ):
         if (host, port, db) != (None, None, None):
             if hosts is not None:
@@ -219,7 +223,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
             connection_kwargs = dict(connection_kwargs or {}, db=db or 0)
         super(RedisChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
-            connection_kwargs,
+            connection_kwargs, **options
         )
 
     def _setup_hosts(self, hosts):

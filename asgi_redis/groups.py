@@ -7,6 +7,7 @@ import math
 import time
 
 from . import scripts
+from .shards import SENDER_MS
 
 #: One run of the group script writes at most so many entries, and about so many bytes, so that it never holds the
 #: server for more than a few milliseconds.
@@ -61,18 +62,18 @@ class Groups(object):
         """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds from now."""
         index, key = self._group_shard(group)
         self.valid_channel_name(channel)
-        self._run(index, scripts.group_add, [key], [repr(time.time()), channel, int(math.ceil(self.group_expiry))])
+        self._insist(index, scripts.group_add, [key], [repr(time.time()), channel, int(math.ceil(self.group_expiry))])
 
     def group_discard(self, group, channel):
         """Take ``channel`` out of ``group``; nothing happens where it is no member."""
         index, key = self._group_shard(group)
         self.valid_channel_name(channel)
-        self._call(index, "ZREM", key, channel)
+        self._insist(index, scripts.group_discard, [key], [channel])
 
     def group_channels(self, group):
         """The names of the group's members, a list, the longest member first."""
         index, key = self._group_shard(group)
-        members = self._run(index, scripts.group_members, [key], [repr(time.time() - self.group_expiry)])
+        members = self._insist(index, scripts.group_members, [key], [repr(time.time() - self.group_expiry)])
         return [member.decode("utf-8") for member in members]
 
     def send_group(self, group, message):
@@ -124,12 +125,12 @@ class Groups(object):
         counter = self.STAT_MESSAGES_COUNT
         singles = [entry for entry in entries if len(entry.members) == 1]
         batches = [entry for entry in entries if len(entry.members) > 1]
-        keys = [self._counter_key(index, self.ALL_CHANNELS, counter)]
+        keys = [self._counter_key(index, self.ALL_CHANNELS, counter), self._sender_key(index)]
         for entry, message_key in zip(singles + batches, self._message_keys(index, len(entries))):
             keys += [self._key(index, entry.queue), message_key, self._counter_key(index, entry.queue, counter)]
             if len(entry.members) > 1:
                 keys.append(self._announcement_key(index, entry.queue))
-        answer = self._run(index, scripts.send_group, keys, self._arguments(singles, batches))
+        answer = self._insist(index, scripts.send_group, keys, self._arguments(singles, batches))
         full += [singles[place - 1] for place in answer[0]] + [batches[place - 1] for place in answer[1]]
         unannounced += [batches[place - 1] for place in answer[2]]
 
@@ -146,7 +147,7 @@ class Groups(object):
             runs += [len(batch.members), batch.capacity, len(bodies)]
         return [
             self._message_ms, self._queue_ms, self.channel_statistics_expiry, self.global_statistics_expiry,
-            len(runs) // 3 - len(batches), len(batches),
+            SENDER_MS, len(runs) // 3 - len(batches), len(batches),
         ] + runs + bodies
 
     def _lose(self, entries):
@@ -155,9 +156,9 @@ class Groups(object):
             lost = collections.Counter()
             for entry in on_shard:
                 lost[entry.queue] += len(entry.members)
+            self._losses.add(lost)
             keys = [
                 self._counter_key(index, queue, self.STAT_CHANNEL_FULL) for queue in [self.ALL_CHANNELS] + list(lost)
             ]
             args = [self.channel_statistics_expiry, self.global_statistics_expiry] + list(lost.values())
             self._run(index, scripts.count_full, keys, args)
-            self._losses.add(lost)

@@ -39,8 +39,6 @@ class Names(object):
         """True, or TypeError that says what is wrong: a list of channel names is needed."""
         if isinstance(names, (six.text_type, six.binary_type)) or not hasattr(names, "__iter__"):
             raise TypeError("A list of channel names is needed, not %s." % type(names).__name__)
-        if not names:
-            raise TypeError("A list of channel names is needed, not an empty one.")
         return all(self.valid_channel_name(name, receive) for name in names)
 
     def _receivable(self, channels):

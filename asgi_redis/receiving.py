@@ -2,14 +2,15 @@
 from __future__ import unicode_literals
 
 import random
-import time
 
 from redis.exceptions import RedisError
 
 from . import scripts
 from .background import Background
+from .connections import is_outage
 from .inbox import Inbox
-from .waiting import Sweep, Waiter, first_message, monotonic
+from .outages import Outages
+from .waiting import Lost, Sweep, Waiter, first_message, monotonic
 
 #: How many expired messages one run of a script drops at the most: about a millisecond's work.
 DROPPED_AT_ONCE = 1000
@@ -28,8 +29,9 @@ class Receiving(Background):
     #: Seconds that a blocking ``receive`` waits before it returns nothing.
     blpop_timeout = 5
 
-    def _setup_receiving(self):
+    def _setup_receiving(self, reconnect_timeout):
         self._inbox = Inbox()
+        self._outages = Outages(reconnect_timeout)
         #: When each process-specific queue was last announced, by ``monotonic``.
         self._announced = {}
 
@@ -37,35 +39,45 @@ class Receiving(Background):
         """
         Take one message from any of ``channels``, a list of names; of a process-specific channel, the name up to ``!``.
 
-        Looks at all shards. ``block``: waits for a message, up to ``blpop_timeout`` seconds.
+        Looks at all shards. ``block``: waits for a message, up to ``blpop_timeout`` seconds; longer only where no shard
+        can be reached, until one can, or ``reconnect_timeout`` is over: then redis-py's error is raised, as it is at
+        once where it does not block.
 
         Returns (channel, message), or (None, None).
         """
-        return self._receive(self._receivable(channels), block, Waiter())
+        channels = self._receivable(channels)
+        if block:
+            return self._receive_blocking(channels, Waiter())
+        return self._take(channels, self._take_from_shard) or (None, None)
 
-    def _receive(self, channels, block, waiter):
-        """``receive``, that ``waiter.stop()`` ends early from another thread."""
+    def _receive_blocking(self, channels, waiter):
+        """``receive(channels, block=True)``, which ``waiter.stop()`` ends early from another thread."""
         deadline = monotonic() + self.blpop_timeout
-        found = self._take(channels)
-        while block and not found and not waiter.stopped and monotonic() < deadline:
-            found = self._wait(channels, deadline - monotonic(), waiter) or self._inbox.take(channels)
-        return found or (None, None)
+        while not waiter.stopped:
+            found = (
+                self._take(channels, self._take_if_in_reach)
+                or self._wait(channels, deadline, waiter)
+                or self._inbox.take(channels)
+            )
+            if found or (monotonic() >= deadline and self._in_reach(channels)):
+                return found or (None, None)
+        return None, None
 
     # From memory and from the shards.
 
-    def _take(self, channels):
+    def _take(self, channels, take_from_shard):
         """
-        (channel, message) from memory or a shard, or None.
+        (channel, message) from memory or a shard, by ``take_from_shard(index, queues)``, or None.
 
         Both in random order: a queue with much in memory must not hold up the others, and no queue all others.
         """
         held = self._inbox.holding(channels)
         if held and random.choice(list(channels)) in held:
             self._keep_announced(held)
-            return self._inbox.take(held) or self._take(channels)
+            return self._inbox.take(held) or self._take(channels, take_from_shard)
         queues = self._queues_by_shard(channels - held)
         for index in random.sample(list(queues), len(queues)):
-            found = self._take_from_shard(index, random.sample(queues[index], len(queues[index])))
+            found = take_from_shard(index, random.sample(queues[index], len(queues[index])))
             if found:
                 return found
         return self._inbox.take(held) if held else None
@@ -89,6 +101,29 @@ class Receiving(Background):
                 found = self._open(queues[answer[0] - 1], answer[1])
                 if found:
                     return found
+
+    def _take_if_in_reach(self, index, queues):
+        """``_take_from_shard``, where the shard is not away, as far as is known."""
+        if self._outages.pause(index):
+            return None
+        try:
+            found = self._take_from_shard(index, queues)
+        except RedisError as error:
+            self._note_failure(index, error)
+            return None
+        self._outages.end(index)
+        return found
+
+    def _note_failure(self, index, error):
+        """Note that shard ``index`` is away. Raises ``error`` where it says something else, or lasts too long."""
+        if not is_outage(error):
+            raise error
+        self._outages.begin(index, error)
+
+    def _in_reach(self, channels):
+        """Whether not all shards of ``channels`` are away, as far as is known."""
+        away = [self._outages.is_away(index) for index in self._queues_by_shard(channels)]
+        return not away or not all(away)
 
     def _hold(self, queue, names, message):
         """Keep ``message`` for the channels ``names`` until they are asked for."""
@@ -128,29 +163,59 @@ class Receiving(Background):
 
     # Waiting.
 
-    def _wait(self, channels, seconds, waiter):
-        """Wait until a queue has a message. (channel, message), or None for nothing, or nothing usable."""
+    def _wait(self, channels, deadline, waiter):
+        """
+        Wait until a queue has a message, ``deadline`` comes, or a shard that is away is to be tried again.
+
+        (channel, message), or None for nothing, or nothing usable.
+        """
         queues = self._queues_by_shard(channels)
-        shards = list(queues)
-        names = {self._key(index, name).encode("utf-8"): name for index in shards for name in queues[index]}
-        waits = [(self.connection(index), [self._key(index, name) for name in queues[index]]) for index in shards]
+        pauses = [self._outages.pause(index) for index in queues if self._outages.is_away(index)]
+        shards = [index for index in queues if not self._outages.is_away(index)]
         with self._inbox.watched_by(waiter):
-            if self._inbox.holding(channels):
+            if self._inbox.holding(channels) or waiter.stopped:
                 return None
-            try:
-                popped = first_message(waits, seconds, waiter, lambda place, *keys: self._restore(shards[place], *keys))
-            except Sweep:
-                time.sleep(SWEEP_PAUSE)
-                return self._take(channels)
+            if not shards:
+                return waiter.sleep(min(pauses or [max(deadline - monotonic(), 0)]))
+            popped = self._pop(queues, shards, deadline - monotonic(), min(pauses) if pauses else None, waiter)
+            return self._read(waiter, *popped) if popped else None
+
+    def _pop(self, queues, shards, seconds, limit, waiter):
+        """(shard, queue, message key) of the message that comes first to one of ``queues`` on ``shards``, or None."""
+        waits = [(self.connection(index), [self._key(index, name) for name in queues[index]]) for index in shards]
+        try:
+            popped = first_message(
+                waits, max(seconds, 0.001), limit, waiter, lambda place, *keys: self._restore(shards[place], *keys)
+            )
+        except Sweep:
+            waiter.sleep(SWEEP_PAUSE)
+            return None
+        except Lost as lost:
+            self._note_failure(shards[lost.place], lost.error)
+            return None
         if popped is None:
             return None
         place, queue_key, message_key = popped
-        body = self._run(shards[place], scripts.read, [message_key], [])
-        return None if body is None else self._open(names[queue_key], body)
+        names = {self._key(shards[place], name).encode("utf-8"): name for name in queues[shards[place]]}
+        return shards[place], names[queue_key], message_key
+
+    def _read(self, waiter, index, queue, message_key):
+        """The message whose key was popped, or None. Nobody else knows it any more, so an outage is waited out."""
+        while True:
+            try:
+                body = self._run(index, scripts.read, [message_key], [])
+            except RedisError as error:
+                if waiter.stopped:
+                    raise
+                self._note_failure(index, error)
+                waiter.sleep(self._outages.pause(index))
+            else:
+                self._outages.end(index)
+                return None if body is None else self._open(queue, body)
 
     def _restore(self, index, queue_key, message_key):
         """Put the key of a message that was popped, but not read, back to the head of its queue."""
-        self._run(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
+        self._insist(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
 
     def _put_back(self, channel, message):
         """Put a message that was received, but that nobody got, back to the head of its queue."""
@@ -160,4 +225,4 @@ class Receiving(Background):
             return
         index = self._shards(queue)[0]
         keys = [self._key(index, queue)] + self._message_keys(index, 1)
-        self._run(index, scripts.put_back, keys, [self._body(message, channel), self._message_ms, self._queue_ms])
+        self._insist(index, scripts.put_back, keys, [self._body(message, channel), self._message_ms, self._queue_ms])

@@ -41,6 +41,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         services=None,
         sentinel_refresh_interval=0,
         sentinel_kwargs=None,
+        **options
     ):
         self._services = None if services is None else self._check_services(services)
         if sentinel_refresh_interval:
@@ -51,7 +52,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         self._refreshed = {}
         super(RedisSentinelChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
-            connection_kwargs,
+            connection_kwargs, **options
         )
 
     def _check_services(self, services):

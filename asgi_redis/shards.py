@@ -4,10 +4,22 @@ from __future__ import unicode_literals
 import binascii
 import os
 import random
+import threading
+import time
 
 import six
+from redis.exceptions import RedisError
 
-from .connections import call
+from .connections import call, is_outage
+from .waiting import monotonic
+
+#: Seconds that a send is tried again where a shard is away; and the pauses, which double from one to the other.
+INSIST_FOR = 1.0
+SHORTEST_PAUSE = 0.02
+LONGEST_PAUSE = 0.2
+
+#: Milliseconds for which a repeated send is known as such: longer than a socket timeout, after which it is repeated.
+SENDER_MS = 20000
 
 
 class Shards(object):
@@ -41,6 +53,32 @@ class Shards(object):
     def _run(self, index, script, keys, args):
         """Run ``script`` on shard ``index`` and return its answer."""
         return script(lambda *command: self._call(index, *command), keys, args)
+
+    def _insist(self, index, script, keys, args):
+        """
+        ``_run``, again and again for a second where the shard is away.
+
+        For scripts that may run twice: an answer that got lost does not tell whether the script ran.
+        """
+        deadline = monotonic() + INSIST_FOR
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                return self._run(index, script, keys, args)
+            except RedisError as error:
+                if not is_outage(error) or monotonic() >= deadline:
+                    raise
+            time.sleep(pause * random.uniform(0.5, 1))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _sender_key(self, index):
+        """
+        Where the scripts that send note the last message of this thread, by which they know a repeated send.
+
+        Not only the message's own key: a reader may have taken the message before the send is repeated.
+        """
+        sender = "%s.%d.%x" % (self.client_prefix, os.getpid(), threading.current_thread().ident)
+        return self._stats_key(index, "#sent#" + sender)
 
     def _check_index(self, index):
         """``index``, or a random one for None. ValueError where it is no shard."""

@@ -10,12 +10,21 @@ import time
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from .connections import acquire, call, raise_with_address, release
+from .connections import acquire, call, release, with_address
 
 #: Seconds that a server may be late with the answer of a blocking pop, before its connection is given up.
 GRACE = 2
 
 monotonic = getattr(time, "monotonic", time.time)
+
+
+class Lost(Exception):
+    """The server at ``place`` of those that are waited on raised ``error``."""
+
+    def __init__(self, place, error):
+        super(Lost, self).__init__(place, error)
+        self.place = place
+        self.error = error
 
 
 class Waiter(object):
@@ -55,38 +64,47 @@ class Waiter(object):
     def fileno(self):
         return self._pipe[0]
 
+    def sleep(self, seconds):
+        """Sleep, unless woken."""
+        _readable([self], seconds)
+
 
 class BlockingPop(object):
     """
     A BLPOP on a connection of its own: ``learn_id``, then ``start``, then ``result`` or ``cancel``.
 
-    ``client``: a redis-py client. ``keys``: the queues.
+    ``place``: its number among those that are waited on. ``client``: a redis-py client. ``keys``: the queues.
     """
 
-    def __init__(self, client, keys):
+    def __init__(self, place, client, keys):
+        self.place = place
         self.client = client
         self.keys = keys
         self.client_id = None
         self.started = False
-        self.connection = acquire(client)
+        self.connection = None
+        self.connection = self._do(acquire, client)
         self._do(self.connection.send_command, "CLIENT", "ID")
 
     def _do(self, method, *args):
-        """Call a method of the connection, which is given up where that fails."""
+        """Call a method of the connection, which is given up where that fails. redis-py's errors become ``Lost``."""
         try:
             return method(*args)
-        except ResponseError:
-            raise
         except BaseException as error:
             self.close()
-            raise_with_address(error, self.client)
+            if not isinstance(error, RedisError):
+                raise
+            raise Lost(self.place, with_address(error, self.client))
 
     def learn_id(self):
         """Read the id by which CLIENT UNBLOCK knows this connection. Servers before 5 have neither, and give None."""
         try:
-            self.client_id = self._do(self.connection.read_response)
+            self.client_id = self.connection.read_response()
         except ResponseError:
             pass
+        except RedisError as error:
+            self.close()
+            raise Lost(self.place, with_address(error, self.client))
 
     def start(self, seconds):
         """Let the server wait ``seconds``, a whole number as servers before 6 need."""
@@ -137,58 +155,60 @@ class Sweep(Exception):
     """A server has no CLIENT UNBLOCK, so several can't be waited on at once."""
 
 
-def first_message(queues, seconds, waiter, restore):
+def first_message(queues, seconds, limit, waiter, restore):
     """
     Wait on all servers at once for a message key.
 
-    ``queues``: a list of (client, queue keys). ``seconds``: how long at most, rounded up. ``waiter``: a ``Waiter``, in
+    ``queues``: a list of (client, queue keys). ``seconds``: how long the servers wait at most, rounded up to a whole
+    number, as they need; ``limit``: after how many it returns anyway, or None. ``waiter``: a ``Waiter``, in
     its ``with`` block. ``restore(place, queue key, message key)`` puts back what a server popped but did not come
     first.
 
     Returns (place in ``queues``, queue key, message key), or None where the time was up or ``waiter`` was woken. Raises
-    ``Sweep`` at once where there are several servers and one is older than Redis 5; redis-py's ConnectionError or
-    TimeoutError where a server is lost.
+    ``Sweep`` at once where there are several servers and one is older than Redis 5; ``Lost`` where a server fails.
     """
     pops = []
     try:
-        for client, keys in queues:
-            pops.append(BlockingPop(client, keys))
+        for place, (client, keys) in enumerate(queues):
+            pops.append(BlockingPop(place, client, keys))
         for pop in pops:
             pop.learn_id()
         if len(pops) > 1 and not all(pop.client_id for pop in pops):
             raise Sweep()
         for pop in pops:
             pop.start(int(math.ceil(seconds)))
-        return _first_answer(pops, waiter, monotonic() + math.ceil(seconds) + GRACE)
+        seconds = math.ceil(seconds) + GRACE
+        return _first_answer(pops, waiter, monotonic() + seconds, monotonic() + min(limit or seconds, seconds))
     finally:
-        for place, pop in enumerate(pops):
-            _cancel(place, pop, restore)
+        for pop in pops:
+            _cancel(pop, restore)
 
 
-def _first_answer(pops, waiter, deadline):
+def _first_answer(pops, waiter, deadline, limit):
     waiting = list(pops)
     while waiting:
-        answered = _answered(waiting, waiter, deadline)
+        answered = _answered(waiting, waiter, deadline, limit)
         if not answered:
             return None
         for pop in answered:
             waiting.remove(pop)
             answer = pop.result()
             if answer is not None:
-                return pops.index(pop), answer[0], answer[1]
+                return pop.place, answer[0], answer[1]
     return None
 
 
-def _answered(pops, waiter, deadline):
-    """Those of ``pops`` whose answer is here, or none where ``waiter`` was woken first."""
+def _answered(pops, waiter, deadline, limit):
+    """Those of ``pops`` whose answer is here, or none where ``waiter`` was woken, or ``limit`` came, first."""
     woken = False
     while True:
         here = [pop for pop in pops if pop.answered()]
         if here or woken:
             return here
         if monotonic() >= deadline:
-            raise_with_address(TimeoutError("No answer to a blocking pop"), pops[0].client)
-        woken = waiter.fileno() in _readable(pops + [waiter], max(deadline - monotonic(), 0))
+            error = TimeoutError("No answer to a blocking pop")
+            raise Lost(pops[0].place, with_address(error, pops[0].client))
+        woken = waiter.fileno() in _readable(pops + [waiter], max(limit - monotonic(), 0)) or monotonic() >= limit
 
 
 def _readable(sockets, seconds):
@@ -206,11 +226,11 @@ def _readable(sockets, seconds):
         return []
 
 
-def _cancel(place, pop, restore):
+def _cancel(pop, restore):
     try:
         answer = pop.cancel()
         if answer:
-            restore(place, answer[0], answer[1])
-    except RedisError:
+            restore(pop.place, answer[0], answer[1])
+    except (Lost, RedisError):
         # The error that matters is raised where the wait ended, or will be at this server's next command.
         pop.close()

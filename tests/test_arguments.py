@@ -138,7 +138,7 @@ def test_a_unix_socket(tmpdir):
 ])
 def test_an_unreachable_server_is_named_and_the_password_is_not(host):
     port = free_port()
-    layer = RedisChannelLayer(hosts=[host % port])
+    layer = RedisChannelLayer(hosts=[host % port], reconnect_timeout=0.5)
     for call in (
         lambda: layer.send("normal", {}),
         lambda: layer.receive(["normal"]),

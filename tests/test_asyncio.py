@@ -126,4 +126,4 @@ def test_errors_come_where_it_is_awaited(layer):
             await layer.receive_async(channels)
 
     run(receive("normal", TypeError, layer))
-    run(receive(["normal"], ConnectionError, RedisChannelLayer(hosts=["redis://127.0.0.1:1"])))
+    run(receive(["normal"], ConnectionError, RedisChannelLayer(hosts=["redis://127.0.0.1:1"], reconnect_timeout=1)))

@@ -146,7 +146,7 @@ def test_servers_that_can_not_unblock_are_swept(make_layer, monkeypatch):
 
 def test_a_server_that_goes_away_ends_the_wait_with_its_address():
     with Server() as first, Server() as second:
-        layer = RedisChannelLayer(hosts=[first.url, second.url])
+        layer = RedisChannelLayer(hosts=[first.url, second.url], reconnect_timeout=1)
         reader = Reader(layer, ["normal"])
         wait_until_blocked(layer, 2)
         second.kill()

@@ -64,6 +64,15 @@ def test_receive_takes_any_collection_of_names(layer, collection):
     assert layer.receive(collection(["a", "b"])) == ("a", {"n": 1})
 
 
+def test_receive_on_no_channels_finds_nothing(layer):
+    layer.blpop_timeout = 0.5
+    for channels in ([], set()):
+        assert layer.receive(channels) == (None, None)
+        begun = time.time()
+        assert layer.receive(channels, block=True) == (None, None)
+        assert 0.4 < time.time() - begun < 2  # a worker without channels must not spin
+
+
 def test_receive_many_is_receive(layer):
     layer.send("a", {"n": 1})
     with pytest.warns(DeprecationWarning):

@@ -108,7 +108,7 @@ class TwistedTests(unittest.TestCase):
 
     @defer.inlineCallbacks
     def test_a_server_that_is_away_is_an_error(self):
-        layer = RedisChannelLayer(hosts=["redis://127.0.0.1:1"])
+        layer = RedisChannelLayer(hosts=["redis://127.0.0.1:1"], reconnect_timeout=1)
         from redis.exceptions import ConnectionError
 
         yield self.assertFailure(layer.receive_twisted(["normal"]), ConnectionError)

@@ -63,7 +63,7 @@ def find_interpreter():
     raise NoEnvironment(
         "The tests against asgi_redis %s need a Python that runs it: install one of %s, with its venv module, so that "
         "it is on the PATH as python3.x or among pyenv's versions; or name, in %s, an interpreter that has %s."
-        % (RELEASE, ", ".join(sorted(PYTHONS)), VARIABLE, " ".join(PINS))
+        % (RELEASE, ", ".join(PYTHONS), VARIABLE, " ".join(PINS))
     )
 
 

@@ -69,7 +69,10 @@ class Process(object):
     def _read(self):
         line = self.process.stdout.readline()
         if not line:
-            raise environment.NoEnvironment("The process of asgi_redis %s has ended." % environment.RELEASE)
+            raise environment.NoEnvironment(
+                "The process of asgi_redis %s has ended, see its error output. %s must have %s."
+                % (environment.RELEASE, environment.python(), " ".join(environment.PINS))
+            )
         return released.from_line(line)
 
     def close(self):

@@ -153,6 +153,7 @@ class TestMessages(object):
         thread.join()
         assert answers == [(channel, {"a": 1})]
         assert time.time() - sent < 3  # and not at the end of a wait, after 5
+        assert not [key for key in keys_of(writer, shards) if re.search(b"[0-9a-f]{32}$", key)]
 
 
 class TestGroups(object):
@@ -290,7 +291,12 @@ class TestKeys(object):
         for key, client in keys_of(layer, shards).items():
             name = key.decode("utf-8")
             prefix = layer.prefix if name.startswith(layer.prefix) else layer.stats_prefix
-            name = re.sub("^[0-9a-f]{32}$", "#", name[len(prefix):])
+            name = name[len(prefix):]
+            if "#" in name.replace("#global#", ""):
+                # A note of ours: no channel name has a #, so the release never meets it. It must not stay for good.
+                assert 0 < client.pttl(key) <= 60000
+                continue
+            name = re.sub("^[0-9a-f]{32}$", "#", name)
             found.append((name, client.type(key).decode("ascii"), client.pttl(key)))
         return sorted(found)
 
