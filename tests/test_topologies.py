@@ -1,0 +1,255 @@
+"""Every topology: four shards, Sentinel services, a Redis Cluster. The same tests on each."""
+from __future__ import print_function, unicode_literals
+
+import collections
+import functools
+import threading
+import time
+
+import pytest
+from asgiref import conformance
+
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+
+from . import servers, traffic
+from .test_exactly_once import MESSAGES
+
+needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
+
+
+class Topology(object):
+    """``servers``: what runs, if tests need it; ``make(**arguments)`` makes a layer, and can be pickled."""
+
+    def __init__(self, make, servers=None):
+        self.make = make
+        self.servers = servers
+
+
+@pytest.fixture(scope="module")
+def plain():
+    yield Topology(functools.partial(RedisChannelLayer, hosts=servers.hosts(4)))
+
+
+@pytest.fixture(scope="module")
+def sentinel():
+    with servers.Sentinels() as running:
+        yield Topology(functools.partial(RedisSentinelChannelLayer, hosts=running.hosts), running)
+
+
+@pytest.fixture(scope="module")
+def redis_cluster():
+    with servers.Cluster() as running:
+        yield Topology(functools.partial(RedisClusterChannelLayer, hosts=running.hosts), running)
+
+
+@pytest.fixture(params=["plain", "sentinel", pytest.param("redis_cluster", marks=needs_cluster)])
+def topology(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def layer(topology):
+    layer = topology.make()
+    layer.flush()
+    yield layer
+    layer.flush()
+
+
+CONFORMANCE = [name for name in dir(conformance.ConformanceTestCase) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("name", CONFORMANCE)
+def test_conformance(topology, name):
+    case = type(str("Case"), (conformance.ConformanceTestCase,), {
+        str("channel_layer"): topology.make(expiry=1, group_expiry=2, capacity=5),
+        str("expiry_delay"): 1.1, str("capacity_limit"): 5, str("receive_tries"): 1,
+    })(name)
+    case.setUp()
+    getattr(case, name)()
+
+
+def test_each_message_arrives_exactly_once(topology, layer):
+    counts, errors = traffic.exchange(topology.make, MESSAGES)
+    assert errors == []
+    assert len(counts) == MESSAGES and set(counts.values()) == {1}
+
+
+def percentiles(seconds):
+    """p50, p99 and maximum in ms."""
+    seconds = sorted(seconds)
+    return [1000 * seconds[place] for place in (len(seconds) // 2, len(seconds) * 99 // 100, -1)]
+
+
+def test_one_blocking_worker_gets_messages_from_all_shards_at_once(topology, layer, capsys):
+    latencies = []
+    reader = topology.make()
+
+    def read():
+        while len(latencies) < 300:
+            _, message = reader.receive(["normal"], block=True)
+            if message:
+                latencies.append(time.time() - message["sent"])
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while thread.is_alive():
+        layer.send("normal", {"sent": time.time()})
+        time.sleep(0.005)
+    p50, p99, maximum = percentiles(latencies)
+    with capsys.disabled():
+        print("\n%s, %d shards: p50 %.1f ms, p99 %.1f ms, max %.1f ms" % (
+            type(layer).__name__, layer.ring_size, p50, p99, maximum
+        ))
+    assert p99 < 50  # 5 ms on a machine that does nothing else
+
+
+def test_groups_and_batches(layer):
+    names = ["normal.%d" % n for n in range(20)] + ["reader?%d" % n for n in range(20)]
+    names += ["process%d!%d" % (n % 3, n) for n in range(60)]
+    for name in names:
+        layer.group_add("crowd", name)
+    queues = {layer.non_local_name(name) for name in names}
+    assert layer.receive(queues) == (None, None)
+    layer.send_group("crowd", {"n": 1})
+    assert layer.channel_statistics("process0!")["messages_pending"] == 1
+    found = list(iter(lambda: layer.receive(queues), (None, None)))
+    assert sorted(found) == sorted((name, {"n": 1}) for name in names)
+    assert layer.global_statistics() == {"messages_count": 100, "channel_full_count": 0}
+
+
+def test_flush_deletes_everything_on_every_master(layer):
+    for number in range(100):
+        layer.send("normal.%d" % number, {})
+        layer.send("process%d!x" % number, {})
+        layer.group_add("crowd%d" % number, "normal")
+    layer.flush()
+    for index in range(layer.ring_size):
+        keys = layer.connection(index).keys("*")
+        assert [key for key in keys if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
+
+
+def test_encryption(topology, layer):
+    layer = topology.make(symmetric_encryption_keys=["key"])
+    layer.send("normal", {"n": 1})
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+
+
+# Failures in the middle of traffic.
+
+
+class Traffic(object):
+    """
+    A writer and two blocking readers, in threads. ``acknowledged``: the numbers whose send returned.
+
+    ``stop()`` ends it once everything was read that is there, and returns {number: how often it arrived}.
+    """
+
+    def __init__(self, make):
+        self.make = make
+        self.acknowledged = []
+        self.found = []
+        self.errors = []
+        self.writing = self.reading = True
+        work = (self.write, self.read, self.read)
+        self.threads = [threading.Thread(target=self.guard, args=(method,)) for method in work]
+        for thread in self.threads:
+            thread.start()
+
+    def guard(self, work):
+        try:
+            work(self.make(reconnect_timeout=30))
+        except Exception as error:
+            self.errors.append(error)
+
+    def write(self, layer):
+        number = 0
+        while self.writing:
+            number += 1
+            try:
+                layer.send(traffic.CHANNEL, {"n": number})
+                self.acknowledged.append(number)
+            except Exception:
+                time.sleep(0.05)  # not acknowledged: it may arrive or not, but not twice
+
+    def read(self, layer):
+        layer.blpop_timeout = 1
+        while self.reading:
+            _, message = layer.receive([traffic.CHANNEL], block=True)
+            if message:
+                self.found.append(message["n"])
+
+    def wait_for_more(self, count=200):
+        """Return once ``count`` more messages were acknowledged and read."""
+        sent, read = len(self.acknowledged) + count, len(self.found) + count
+        servers.eventually(
+            lambda: self.errors or (len(self.acknowledged) > sent and len(self.found) > read), "messages go through"
+        )
+        assert self.errors == []
+
+    def stop(self):
+        self.writing = False
+        self.threads[0].join()
+        servers.eventually(lambda: set(self.acknowledged[-100:]) <= set(self.found), "the last messages arrive")
+        self.reading = False
+        for thread in self.threads:
+            thread.join()
+        assert self.errors == []
+        return collections.Counter(self.found)
+
+
+def check(counts, acknowledged, since):
+    """Nothing twice, and everything acknowledged after number ``since`` once."""
+    assert set(counts.values()) == {1}
+    assert [number for number in acknowledged if number > since and number not in counts] == []
+
+
+@needs_cluster
+def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster):
+    topology = redis_cluster
+    running = topology.servers
+    traffic_ = Traffic(topology.make)
+    traffic_.wait_for_more()
+    layer = topology.make()
+    for index in range(layer.ring_size):
+        slot = cluster.key_slot(layer._tags[index].encode())
+        source = running.master_of_slot(slot)
+        target = next(master for master in running.masters() if master is not source)
+        running.move_slot(slot, target)
+        traffic_.wait_for_more()
+        running.move_slot(slot, source)
+        traffic_.wait_for_more()
+    check(traffic_.stop(), traffic_.acknowledged, 0)
+
+
+def test_a_sentinel_fails_over_in_the_middle_of_traffic(sentinel):
+    topology = sentinel
+    running = topology.servers
+    traffic_ = Traffic(topology.make)
+    traffic_.wait_for_more()
+    master = running.master("alpha")
+    master.kill()
+    servers.eventually(lambda: running.master("alpha") is not master, "another master is elected")
+    traffic_.wait_for_more()
+    since = traffic_.acknowledged[-1]
+    traffic_.wait_for_more()
+    check(traffic_.stop(), traffic_.acknowledged, since)
+
+
+def test_a_sentinel_is_lost(sentinel):
+    topology = sentinel
+    topology.servers.sentinels[0].kill()
+    layer = topology.make()
+    layer.send("normal", {"n": 1})
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+
+
+@needs_cluster
+def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster):
+    topology = redis_cluster
+    traffic_ = Traffic(topology.make)
+    traffic_.wait_for_more()
+    topology.servers.fail_over(topology.servers.masters()[0])
+    traffic_.wait_for_more()
+    since = traffic_.acknowledged[-1]
+    traffic_.wait_for_more()
+    check(traffic_.stop(), traffic_.acknowledged, since)
