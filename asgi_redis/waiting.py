@@ -214,6 +214,8 @@ def _answered(pops, waiter, deadline, limit):
 def _readable(sockets, seconds):
     """The file numbers of those of ``sockets`` that have something to read, after ``seconds`` at most."""
     if not hasattr(select, "poll"):  # Windows, where only sockets can be waited on: nobody is woken there
+        if len(sockets) == 1:
+            return time.sleep(seconds) or []
         return [ready.fileno() for ready in select.select(sockets[:-1], [], [], seconds)[0]]
     poll = select.poll()
     for waited_on in sockets:

@@ -1,0 +1,561 @@
+"""RedisLocalChannelLayer, over both kinds of local layer: asgi_ipc, and a RedisChannelLayer on another server."""
+from __future__ import unicode_literals
+
+import binascii
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import msgpack
+import pytest
+import six
+from asgiref.base_layer import BaseChannelLayer
+from asgiref.conformance import ConformanceTestCase
+from twisted.internet import defer, reactor
+from twisted.trial import unittest
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.background import Pending
+from asgi_redis.embedded import Server
+from asgi_redis.local import RedisLocalChannelLayer
+
+from . import servers
+from .test_blocking import Reader, wait_until_blocked
+
+KINDS = [
+    pytest.param("asgi_ipc", marks=pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")),
+    "redis",
+]
+
+
+def make(kind, **arguments):
+    """A layer whose local one is asgi_ipc's, or on a server of its own."""
+    arguments.setdefault("hosts", servers.hosts())
+    arguments.setdefault("prefix", "test-%s:" % binascii.hexlify(os.urandom(4)).decode("ascii"))
+    if kind == "redis" and "local_layer" not in arguments:
+        same = {name: arguments[name] for name in ("expiry", "prefix", "capacity") if name in arguments}
+        arguments["local_layer"] = RedisChannelLayer(
+            hosts=[servers.hosts(2)[1]], stats_prefix="meta-" + arguments["prefix"], **same
+        )
+    return RedisLocalChannelLayer(stats_prefix="meta-" + arguments["prefix"], **arguments)
+
+
+def remove(layer):
+    """Leave nothing behind, in Redis and in shared memory."""
+    layer.flush()
+    for name in ("message_store", "group_store"):
+        store = getattr(layer.local_layer, name, None)
+        if store is not None:
+            store.memory.unlink()
+            store.semaphore.unlink()
+
+
+class Conformance(ConformanceTestCase):
+    expiry_delay = 1.1
+    capacity_limit = 5
+
+    @classmethod
+    def setUpClass(cls):
+        cls.channel_layer = make(cls.kind, expiry=1, group_expiry=2, capacity=5)
+
+    @classmethod
+    def tearDownClass(cls):
+        remove(cls.channel_layer)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+class TestOverAsgiIpc(Conformance):
+    kind = "asgi_ipc"
+
+
+class TestOverRedis(Conformance):
+    kind = "redis"
+
+
+del Conformance, ConformanceTestCase
+
+
+@pytest.fixture
+def make_local():
+    made = []
+
+    def made_for_test(kind, **arguments):
+        made.append(make(kind, **arguments))
+        return made[-1]
+
+    yield made_for_test
+    for layer in made:
+        remove(layer)
+
+
+@pytest.fixture(params=KINDS)
+def layer(request, make_local):
+    return make_local(request.param)
+
+
+def everything(layer, channels):
+    """The rest of the messages on ``channels``, a sorted list of (channel, n)."""
+    found = []
+    while True:
+        channel, message = layer.receive(channels)
+        if channel is None:
+            return sorted(found)
+        found.append((channel, message["n"]))
+
+
+def cpu_seconds():
+    return sum(os.times()[:2])
+
+
+def keys(layer):
+    return layer.connection(0).keys("*" + layer.prefix + "*")
+
+
+# Which channel is where.
+
+
+def test_normal_channels_never_reach_redis(layer):
+    layer.send("normal", {"n": 1, "bytes": b"\xff", "text": "\u00e9"})
+    assert keys(layer) == []
+    message = {"n": 1, "bytes": b"\xff", "text": "\u00e9"}
+    assert layer.local_layer.receive(["normal"]) == ("normal", message)
+
+
+@pytest.mark.parametrize("channel", ["reader?x", "process!x"])
+def test_the_others_never_reach_the_local_layer(layer, channel):
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    layer.send(channel, {"n": 1})
+    assert layer.local_layer.receive([receivable]) == (None, None)
+    assert layer.receive([receivable]) == (channel, {"n": 1})
+
+
+def test_receive_looks_at_both_and_neither_starves_the_other(layer):
+    for number in range(60):
+        layer.send("normal", {"n": number})
+        layer.send("process!x", {"n": number})
+    first = [layer.receive(["normal", "process!"]) for _ in range(40)]
+    assert {channel for channel, _ in first} == {"normal", "process!x"}
+    rest = everything(layer, ["normal", "process!"])
+    assert sorted([(channel, message["n"]) for channel, message in first] + rest) == sorted(
+        [("normal", number) for number in range(60)] + [("process!x", number) for number in range(60)]
+    )
+
+
+def test_two_layers_share_what_is_on_the_machine(make_local):
+    first = make_local("redis")
+    second = RedisLocalChannelLayer(hosts=first.hosts, prefix=first.prefix, local_layer=first.local_layer)
+    first.send("normal", {"n": 1})
+    assert second.receive(["normal"]) == ("normal", {"n": 1})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_processes_with_the_same_prefix_share_their_normal_channels(make_local):
+    layer = make_local("asgi_ipc", prefix="test-%d:shared:" % os.getpid())
+    layer.send("there", {"n": 1})
+    run(
+        "layer = RedisLocalChannelLayer(hosts=sys.argv[1:2], prefix=sys.argv[2])\n"
+        "assert layer.receive(['there']) == ('there', {'n': 1})\n"
+        "layer.send('back', {'n': 2})\n",
+        layer.hosts[0], layer.prefix,
+    )
+    assert layer.receive(["back"], block=True) == ("back", {"n": 2})
+    other = make_local("asgi_ipc")
+    layer.send("there", {"n": 3})
+    assert other.receive(["there"]) == (None, None)
+
+
+def run(program, *arguments):
+    """Run ``program`` in another Python, with warnings as errors."""
+    imports = "from __future__ import unicode_literals\nimport sys\n"
+    if six.PY2:
+        imports += "sys.argv = [argument.decode('ascii') for argument in sys.argv]\n"  # text, as the prefix must be
+    imports += "from asgi_redis.local import RedisLocalChannelLayer\n"
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    # cryptography warns of Python 2.
+    warnings = [] if six.PY2 else ["-W", "error"]
+    subprocess.check_call([sys.executable] + warnings + ["-c", imports + program] + list(arguments), env=environment)
+
+
+def test_the_arguments_are_those_of_the_redis_layer_and_local_layer_comes_last(make_local):
+    parent = make_local("redis").local_layer
+    layer = RedisLocalChannelLayer(
+        30, servers.hosts(), "test:", 3600, 7, {"slow": 2}, None, "test-meta:", None, None, None, None, parent
+    )
+    assert (layer.expiry, layer.capacity, layer.get_capacity("slow"), layer.local_layer) == (30, 7, 2, parent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_asgi_ipc_gets_the_settings(make_local):
+    layer = make_local("asgi_ipc", expiry=30, group_expiry=600, capacity=7, channel_capacity={"slow": 2})
+    ours, its = layer, layer.local_layer
+    assert type(its).__name__ == "IPCChannelLayer"
+    assert (its.expiry, its.group_expiry, its.capacity, its.get_capacity("slow")) == (30, 600, 7, 2)
+    assert its.prefix == ours.prefix.replace(":", "")
+
+
+# Errors.
+
+
+def test_a_full_channel_is_channel_full(make_local):
+    for kind in ("asgi_ipc", "redis"):
+        layer = make_local(kind, capacity=2)
+        layer.send("normal", {"n": 1})
+        layer.send("normal", {"n": 2})
+        with pytest.raises(RedisLocalChannelLayer.ChannelFull) as caught:
+            layer.send("normal", {"n": 3})
+        assert "normal" in str(caught.value)
+
+
+@pytest.mark.parametrize("channel", ["normal", "process!x"])
+def test_bad_messages_are_refused_as_everywhere(layer, channel):
+    with pytest.raises(TypeError) as caught:
+        layer.send(channel, {"n": object()})
+    assert channel in str(caught.value) and "object" in str(caught.value)
+    with pytest.raises(TypeError):
+        layer.send(channel, "text")
+    with pytest.raises(ValueError):
+        layer.send(channel, {"__asgi_channel__": "x"})
+    with pytest.raises(TypeError):
+        layer.send("no channel", {})
+    assert everything(layer, ["normal", "process!"]) == []
+
+
+def test_without_asgi_ipc_the_error_says_what_to_install(monkeypatch):
+    folders = [folder for folder in sys.path if not os.path.isdir(os.path.join(folder, "asgi_ipc"))]
+    monkeypatch.setattr(sys, "path", folders)
+    monkeypatch.delitem(sys.modules, "asgi_ipc", raising=False)
+    with pytest.raises(ValueError) as caught:
+        RedisLocalChannelLayer(hosts=servers.hosts())
+    assert "pip install asgi_redis[local]" in str(caught.value)
+
+
+def test_what_is_no_layer_is_refused():
+    with pytest.raises(ValueError) as caught:
+        RedisLocalChannelLayer(hosts=servers.hosts(), local_layer="unix:///run/redis.sock")
+    assert "local_layer" in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_asgi_ipc_works_without_pkg_resources_and_leaves_other_modules_alone(make_local):
+    layer = make_local("asgi_ipc")
+    unpackb = msgpack.unpackb
+    run(
+        "sys.modules['pkg_resources'] = None\n"
+        "layer = RedisLocalChannelLayer(hosts=sys.argv[1:2], prefix=sys.argv[2])\n"
+        "layer.send('normal', {'n': 1, 2: b'bytes'})\n"
+        "assert layer.receive(['normal']) == ('normal', {'n': 1, 2: b'bytes'})\n"
+        "assert 'asgi_ipc' not in sys.modules\n",
+        layer.hosts[0], layer.prefix,
+    )
+    assert msgpack.unpackb is unpackb
+
+
+# Waiting.
+
+
+@pytest.mark.parametrize("others", [[], ["reader?x", "process!"]])
+def test_a_blocking_receive_gets_a_local_message_when_it_comes(layer, others):
+    for number in range(5):
+        reader = Reader(layer, ["normal"] + others)
+        time.sleep(0.2 + number / 100.0)
+        sent = time.time()
+        layer.send("normal", {"n": number})
+        reader.join()
+        assert time.time() - sent < 0.3
+        assert reader.found == ("normal", {"n": number})
+
+
+@pytest.mark.parametrize("channel", ["reader?x", "process!x"])
+def test_a_blocking_receive_over_both_kinds_gets_a_redis_message_when_it_comes(layer, channel):
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    for number in range(5):
+        reader = Reader(layer, ["normal", receivable])
+        wait_until_blocked(layer, 1)
+        sent = time.time()
+        layer.send(channel, {"n": number})
+        reader.join()
+        assert time.time() - sent < 0.3
+        assert reader.found == (channel, {"n": number})
+
+
+@pytest.mark.parametrize("channels", [["normal"], ["normal", "process!"], ["process!"]])
+def test_idle_it_waits_for_blpop_timeout_and_uses_next_to_no_cpu(layer, channels):
+    layer.blpop_timeout = 2
+    layer.receive(channels)
+    begun, cpu = time.time(), cpu_seconds()
+    assert layer.receive(channels, block=True) == (None, None)
+    assert 1.9 < time.time() - begun < 2.5
+    assert cpu_seconds() - cpu < 0.2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_idle_beside_a_backlog_it_does_not_spin(make_local):
+    layer = make_local("asgi_ipc", capacity=1000)
+    with layer.local_layer.message_store.mutate_value() as queues:  # by send, it would take a minute
+        queues["busy"] = [(msgpack.packb({"n": number}), time.time() + 60) for number in range(2000)]
+    layer.blpop_timeout = 2
+    cpu = cpu_seconds()
+    assert layer.receive(["normal", "other", "another", "process!"], block=True) == (None, None)
+    assert cpu_seconds() - cpu < 0.6
+
+
+def test_a_message_that_came_together_with_another_is_not_lost(layer):
+    received = []
+    for number in range(20):
+        reader = Reader(layer, ["normal", "reader?x"])
+        wait_until_blocked(layer, 1)
+        senders = [
+            threading.Thread(target=layer.send, args=(channel, {"n": number})) for channel in ("normal", "reader?x")
+        ]
+        for sender in senders:
+            sender.start()
+        for thread in senders + [reader]:
+            thread.join()
+        received.append((reader.found[0], reader.found[1]["n"]))
+        received += everything(layer, ["normal", "reader?x"])
+    assert sorted(received) == sorted((name, n) for name in ("normal", "reader?x") for n in range(20))
+
+
+class Played(BaseChannelLayer):
+    """A local layer of somebody else's, always full, whose ``receive`` gives ``answers``, one a call, then nothing."""
+
+    def __init__(self, *answers):
+        super(Played, self).__init__()
+        self.answers = list(answers)
+
+    def receive(self, channels, block=False):
+        answer = self.answers.pop(0) if self.answers else (None, None)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def send(self, channel, message):
+        raise self.ChannelFull()
+
+    def flush(self):
+        pass
+
+
+def test_what_a_full_local_layer_does_not_take_back_is_kept(make_local):
+    layer = make_local("played", local_layer=Played(("normal", {"n": 1})))
+    layer._put_back(*layer.receive(["normal"]))
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+    assert everything(layer, ["normal"]) == []
+
+
+@pytest.mark.parametrize("others", [[], ["process!"]])
+def test_an_error_of_the_local_layer_ends_the_wait(make_local, others):
+    layer = make_local("played", local_layer=Played((None, None), RuntimeError("Semaphore")))
+    begun = time.time()
+    with pytest.raises(RuntimeError):
+        layer.receive(["normal"] + others, block=True)
+    assert time.time() - begun < 1
+    assert layer.connection(0).info("clients")["blocked_clients"] == 0
+
+
+def over(shared, here):
+    """A layer on servers that the test may stop."""
+    return RedisLocalChannelLayer(hosts=[shared.url], local_layer=RedisChannelLayer(hosts=[here.url]))
+
+
+def test_a_local_message_comes_through_while_redis_is_away():
+    with Server() as shared, Server() as here:
+        layer = over(shared, here)
+        reader = Reader(layer, ["normal", "process!"])
+        wait_until_blocked(layer, 1)
+        shared.kill()
+        time.sleep(0.2)
+        layer.send("normal", {"n": 1})
+        reader.join()
+        assert reader.error is None
+        assert reader.found == ("normal", {"n": 1})
+
+
+@pytest.mark.parametrize("channels", [["normal"], ["normal", "process!"]])
+def test_a_wait_outlives_that_the_local_redis_is_away(channels):
+    with Server() as shared, Server() as here:
+        layer = over(shared, here)
+        reader = Reader(layer, channels)
+        wait_until_blocked(layer.local_layer, 1)
+        here.kill()
+        here.start()
+        layer.send("normal", {"n": 1})
+        reader.join()
+        assert reader.error is None
+        assert reader.found == ("normal", {"n": 1})
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_waiting(layer):
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted()
+
+    threads = threading.active_count()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        begun = time.time()
+        with pytest.raises(Interrupted):
+            layer.receive(["normal", "process!"], block=True)
+        assert time.time() - begun < 1.5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert layer.connection(0).info("clients")["blocked_clients"] == 0
+    assert threading.active_count() == threads
+    layer.send("normal", {"n": 1})
+    assert layer.receive(["normal"]) == ("normal", {"n": 1})
+
+
+def test_threads_send_and_receive_each_message_once(layer):
+    found, each = [], 25
+
+    def receive():
+        layer.blpop_timeout = 1
+        while True:
+            channel, message = layer.receive(["normal", "reader?x"], block=True)
+            if channel is None:
+                return
+            found.append((channel, message["n"]))
+
+    def send(channel, first):
+        for number in range(first, first + each):
+            layer.send(channel, {"n": number})
+
+    threads = [threading.Thread(target=receive) for _ in range(4)]
+    for channel in ("normal", "reader?x"):
+        threads += [threading.Thread(target=send, args=(channel, first)) for first in (0, each)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted((name, n) for name in ("normal", "reader?x") for n in range(2 * each))
+
+
+# Deferreds and futures. What is common to all layers is in test_twisted.py and test_asyncio.py.
+
+
+@pytest.mark.parametrize("channel", ["normal", "reader?x"])
+def test_a_cancelled_wait_ends_at_once_and_loses_nothing(layer, channel):
+    pending = Pending(layer, frozenset(["normal", "reader?x"]))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(pending.run()))
+    thread.start()
+    wait_until_blocked(layer, 1)
+    begun = time.time()
+    pending.cancel()
+    thread.join()
+    assert time.time() - begun < 0.3
+    assert results == [(None, None)]
+    layer.send(channel, {"n": 1})
+    assert pending.unless_cancelled(layer.receive([channel])) == (None, None)
+    assert layer.receive([channel]) == (channel, {"n": 1})
+
+
+@pytest.mark.skipif(six.PY2, reason="asyncio needs Python 3")
+@pytest.mark.parametrize("channel", ["normal", "process!x"])
+def test_receive_async_gets_what_comes_on_either_kind(layer, channel):
+    import asyncio
+
+    loop, futures = asyncio.new_event_loop(), []
+
+    def start():
+        futures.append(layer.receive_async(["normal", "process!"]))
+        futures[0].add_done_callback(lambda _: loop.stop())
+
+    loop.call_soon(start)
+    loop.call_later(0.3, layer.send, channel, {"n": 1})
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+    assert futures[0].result() == (channel, {"n": 1})
+
+
+class TwistedTests(unittest.TestCase):
+    @defer.inlineCallbacks
+    def check(self, kind):
+        layer = make(kind)
+        self.addCleanup(remove, layer)
+        for number, channel in enumerate(["normal", "process!x"]):
+            reactor.callLater(0.3, layer.send, channel, {"n": number})
+            found = yield layer.receive_twisted(["normal", "process!"])
+            self.assertEqual(found, (channel, {"n": number}))
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+    def test_receive_twisted_gets_what_comes_over_asgi_ipc(self):
+        return self.check("asgi_ipc")
+
+    def test_receive_twisted_gets_what_comes_over_redis(self):
+        return self.check("redis")
+
+
+# Groups.
+
+
+def test_a_group_send_reaches_members_of_both_kinds(layer):
+    members = ["normal", "reader?x", "process!1", "process!2"]
+    for member in members:
+        layer.group_add("crowd", member)
+    assert sorted(layer.group_channels("crowd")) == sorted(members)
+    layer.receive(["process!"])  # a reader of batches
+    layer.send_group("crowd", {"n": 1})
+    assert layer.local_layer.receive(["normal"]) == ("normal", {"n": 1})
+    rest = everything(layer, ["normal", "reader?x", "process!"])
+    assert rest == [("process!1", 1), ("process!2", 1), ("reader?x", 1)]
+    assert keys(layer) == [key for key in keys(layer) if b":group:" in key or b"#" in key or b"_count" in key]
+
+
+def test_a_group_send_to_a_full_normal_channel_is_logged_and_not_raised(make_local, caplog):
+    for kind in ("asgi_ipc", "redis"):
+        layer = make_local(kind, capacity=1)
+        for member in ("full-" + kind, "reader?x"):
+            layer.group_add("crowd", member)
+        layer.send("full-" + kind, {"n": 1})
+        layer.send_group("crowd", {"n": 2})
+        assert "full-" + kind in caplog.text
+        assert everything(layer, ["full-" + kind, "reader?x"]) == [("full-" + kind, 1), ("reader?x", 2)]
+
+
+def test_a_group_message_that_can_not_be_packed_goes_to_nobody(layer):
+    for member in ("normal", "reader?x"):
+        layer.group_add("crowd", member)
+    with pytest.raises(TypeError):
+        layer.send_group("crowd", {"n": object()})
+    assert everything(layer, ["normal", "reader?x"]) == []
+
+
+# Statistics and flush.
+
+
+def test_statistics_are_of_both_where_the_local_layer_keeps_them(make_local):
+    layer = make_local("redis")
+    for channel in ("normal", "normal", "reader?x"):
+        layer.send(channel, {"n": 1})
+    assert layer.channel_statistics("normal")["messages_count"] == 2
+    assert layer.channel_statistics("normal")["messages_pending"] == 2
+    assert layer.channel_statistics("reader?x")["messages_count"] == 1
+    assert layer.global_statistics() == {"messages_count": 3, "channel_full_count": 0}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_asgi_ipc_counts_nothing(make_local):
+    layer = make_local("asgi_ipc")
+    for channel in ("normal", "reader?x"):
+        layer.send(channel, {"n": 1})
+    assert set(layer.channel_statistics("normal").values()) == {0}
+    assert layer.global_statistics() == {"messages_count": 1, "channel_full_count": 0}
+
+
+def test_flush_empties_both(layer):
+    for channel in ("normal", "reader?x", "process!x"):
+        layer.send(channel, {"n": 1})
+        layer.group_add("crowd", channel)
+    layer.flush()
+    assert everything(layer, ["normal", "reader?x", "process!"]) == []
+    assert layer.group_channels("crowd") == []
