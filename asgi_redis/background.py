@@ -9,7 +9,7 @@ from .waiting import Waiter
 logger = logging.getLogger(__name__)
 
 #: So many messages in a row are handed out of memory at once; then the event loop gets a turn.
-IN_A_ROW = 32
+IN_A_ROW = 100
 
 
 def _is_installed(module):
