@@ -126,7 +126,11 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         ValueError where there is no such shard.
         """
         key = self._key(self._check_index(index), "")
-        return self._cluster.get_redis_connection(self._cluster.get_node_from_key(key))
+        try:
+            return self._cluster.get_redis_connection(self._cluster.get_node_from_key(key))
+        except RedisClusterException as error:
+            # No node answers, or none has the slot: to the caller, an outage as any other.
+            raise ConnectionError("%s (start nodes: %s)" % (error, ", ".join("%s:%s" % n for n in self._start_nodes)))
 
     # Following what moves.
 

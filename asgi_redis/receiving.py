@@ -182,7 +182,13 @@ class Receiving(Background):
 
     def _pop(self, queues, shards, seconds, limit, waiter):
         """(shard, queue, message key) of the message that comes first to one of ``queues`` on ``shards``, or None."""
-        waits = [(self.connection(index), [self._key(index, name) for name in queues[index]]) for index in shards]
+        waits = []
+        for index in shards:
+            try:
+                waits.append((self.connection(index), [self._key(index, name) for name in queues[index]]))
+            except RedisError as error:
+                self._note_failure(index, error)
+                return None
         try:
             popped = first_message(
                 waits, max(seconds, 0.001), limit, waiter, lambda place, *keys: self._restore(shards[place], *keys)

@@ -10,6 +10,7 @@ import pytest
 from asgiref import conformance
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+from asgi_redis.embedded import free_port
 
 from . import servers, traffic
 from .test_exactly_once import MESSAGES
@@ -253,3 +254,40 @@ def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster):
     since = traffic_.acknowledged[-1]
     traffic_.wait_for_more()
     check(traffic_.stop(), traffic_.acknowledged, since)
+
+
+@needs_cluster
+def test_a_cluster_that_is_away_is_named_and_waited_for():
+    from redis.exceptions import ConnectionError
+
+    port = free_port()
+    layer = RedisClusterChannelLayer(hosts=["redis://:s3cr3t@127.0.0.1:%d" % port], reconnect_timeout=1)
+    for call in (lambda: layer.send("normal", {}), lambda: layer.receive(["normal"])):
+        with pytest.raises(ConnectionError) as raised:
+            call()
+        assert str(port) in str(raised.value) and "s3cr3t" not in str(raised.value)
+    begun = time.time()
+    with pytest.raises(ConnectionError):
+        layer.receive(["normal"], block=True)
+    assert 0.9 < time.time() - begun < 10
+
+
+def test_sentinels_that_are_away_are_named():
+    from redis.exceptions import ConnectionError
+
+    port = free_port()
+    for services in (None, ["alpha"]):
+        layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", port)], services=services, reconnect_timeout=1)
+        for block in (False, True):
+            with pytest.raises(ConnectionError) as raised:
+                layer.receive(["normal"], block)
+            assert str(port) in str(raised.value)
+
+
+@pytest.mark.parametrize("arguments", [
+    {"hosts": ["redis://localhost:26379"]}, {"hosts": "localhost"}, {"hosts": []}, {"services": "alpha"},
+    {"services": [7]}, {"services": []}, {"hosts": [("localhost",)]},
+])
+def test_bad_arguments_for_sentinel(arguments):
+    with pytest.raises(ValueError):
+        RedisSentinelChannelLayer(**{str(name): value for name, value in arguments.items()})
