@@ -12,6 +12,7 @@ import pytest
 
 from asgi_redis.embedded import Server
 
+from ..servers import Cluster, Sentinels
 from .processes import PATIENCE, Daphne, Site, Worker
 
 for module in ("channels", "daphne"):
@@ -48,7 +49,28 @@ def two_servers_encrypted():
         }
 
 
-@pytest.fixture(scope="module", params=[one_server, two_servers_encrypted], ids=lambda topology: topology.__name__)
+@contextmanager
+def sentinel_services():
+    with Sentinels() as running:
+        yield {
+            "BACKEND": "asgi_redis.RedisSentinelChannelLayer",
+            "CONFIG": {"hosts": running.hosts, "channel_capacity": CAPACITY},
+        }
+
+
+@contextmanager
+def redis_cluster():
+    with Cluster() as running:
+        yield {
+            "BACKEND": "asgi_redis.RedisClusterChannelLayer",
+            "CONFIG": {"hosts": running.hosts, "channel_capacity": CAPACITY},
+        }
+
+
+TOPOLOGIES = [one_server, two_servers_encrypted, sentinel_services, redis_cluster]
+
+
+@pytest.fixture(scope="module", params=TOPOLOGIES, ids=lambda topology: topology.__name__)
 def running_site(request):
     with request.param() as channel_layer, Site(channel_layer, daphnes=2, workers=2) as site:
         yield site
