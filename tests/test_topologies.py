@@ -13,7 +13,10 @@ from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentine
 from asgi_redis.embedded import free_port
 
 from . import servers, traffic
-from .test_exactly_once import MESSAGES
+from .test_exactly_once import MESSAGES as MESSAGES_ON_ONE_SERVER
+
+#: For each of the topologies; the whole number goes through one server.
+MESSAGES = MESSAGES_ON_ONE_SERVER // 5
 
 needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
 
