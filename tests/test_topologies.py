@@ -104,7 +104,7 @@ def test_one_blocking_worker_gets_messages_from_all_shards_at_once(topology, lay
         print("\n%s, %d shards: p50 %.1f ms, p99 %.1f ms, max %.1f ms" % (
             type(layer).__name__, layer.ring_size, p50, p99, maximum
         ))
-    # A few ms on a quiet machine. The bound is for busy ones; a worker that waits for one shard at a time takes seconds.
+    # A few ms on a quiet machine; the bound is for busy ones. Who waits for one shard at a time takes seconds.
     assert p99 < 1000
 
 
