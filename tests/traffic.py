@@ -6,10 +6,15 @@ import multiprocessing
 import time
 import traceback
 
+from six.moves import queue
+
 CHANNEL = "numbers"
 
 #: Tells a reader that there is nothing more to come.
 END = -1
+
+#: Seconds that a reader may take to end once everything is sent.
+PATIENCE = 60
 
 
 def write(make_layer, numbers):
@@ -63,7 +68,21 @@ def exchange(make_layer, messages, writers=4, readers=4):
         write(make_layer, [END])
     counts = collections.Counter()
     for _ in reading:
-        counts.update(found.get(timeout=60))
+        counts.update(_result(found, errors, reading))
     for process in reading:
         process.join()
     return counts, [errors.get() for process in reading + writing if process.exitcode]
+
+
+def _result(found, errors, readers):
+    """What one reader has found. AssertionError with what is known where it does not come."""
+    deadline = time.time() + PATIENCE
+    while time.time() < deadline:
+        try:
+            return found.get(timeout=0.5)
+        except queue.Empty:
+            if not errors.empty():
+                raise AssertionError(errors.get())
+    raise AssertionError("A reader has not received its END in %d seconds; exit codes of the readers: %s" % (
+        PATIENCE, [reader.exitcode for reader in readers]
+    ))
