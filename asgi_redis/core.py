@@ -72,6 +72,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)
         self.hosts = self._setup_hosts(hosts)
         self._turn = itertools.count(random.randrange(4096))
+        self._sent = itertools.count(1)
         self._losses = Losses()
         self._setup_receiving(reconnect_timeout)
 
@@ -188,6 +189,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         return self._insist(index, scripts.send, keys, [
             body, self._message_ms, self._queue_ms, capacity, count_full,
             self.channel_statistics_expiry, self.global_statistics_expiry, SENDER_MS,
+            next(self._sent),
         ])
 
 

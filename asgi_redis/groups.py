@@ -147,7 +147,7 @@ class Groups(object):
             runs += [len(batch.members), batch.capacity, len(bodies)]
         return [
             self._message_ms, self._queue_ms, self.channel_statistics_expiry, self.global_statistics_expiry,
-            SENDER_MS, len(runs) // 3 - len(batches), len(batches),
+            SENDER_MS, next(self._sent), len(runs) // 3 - len(batches), len(batches),
         ] + runs + bodies
 
     def _lose(self, entries):

@@ -10,6 +10,8 @@ from .background import Background
 from .connections import is_outage
 from .inbox import Inbox
 from .outages import Outages
+from .readers import Readers
+from .shards import SENDER_MS
 from .waiting import Lost, Sweep, Waiter, first_message, monotonic
 
 #: How many expired messages one run of a script drops at the most: about a millisecond's work.
@@ -31,6 +33,7 @@ class Receiving(Background):
 
     def _setup_receiving(self, reconnect_timeout):
         self._inbox = Inbox()
+        self._readers = Readers(self.client_prefix)
         self._outages = Outages(reconnect_timeout)
         #: When each process-specific queue was last announced, by ``monotonic``.
         self._announced = {}
@@ -90,17 +93,39 @@ class Receiving(Background):
                 queues.setdefault(index, []).append(channel)
         return queues
 
-    def _take_from_shard(self, index, queues):
-        keys = [self._key(index, queue) for queue in queues] + self._announcements(index, queues)
-        args = [len(queues), DROPPED_AT_ONCE, self._announcement_ms]
-        while True:
-            answer = self._run(index, scripts.receive, keys, args)
-            if answer is None:
-                return None
-            if len(answer) == 2:
-                found = self._open(queues[answer[0] - 1], answer[1])
-                if found:
-                    return found
+    def _take_from_shard(self, index, queues, popped=""):
+        """
+        (channel, message) from one of ``queues`` on a shard, or None. ``popped``: the key of a message that was popped
+        from the first of them, but not read.
+        """
+        queue_keys = [self._key(index, queue) for queue in queues]
+        announcements = self._announcements(index, queues)
+        args = [len(queues), DROPPED_AT_ONCE, self._announcement_ms, self._queue_ms]
+        with self._readers.one(index) as reader:
+            keys = queue_keys + announcements + self._reader_keys(index, reader)
+            while True:
+                if reader.unanswered:
+                    self._recover(index, reader)
+                reader.unanswered = reader.next_number(), queue_keys
+                answer = self._run(index, scripts.receive, keys, args + [reader.number, popped])
+                reader.unanswered = None
+                if answer is None:
+                    return None
+                if len(answer) == 2:
+                    found = self._open(queues[answer[0] - 1], answer[1])
+                    if found:
+                        return found
+
+    def _reader_keys(self, index, reader):
+        """The keys of a reader's receipt, and of the message that it took last."""
+        return [self._stats_key(index, "#receipt#" + reader.name), self._key(index, "#taken#" + reader.name)]
+
+    def _recover(self, index, reader):
+        """Put what the reader's last call took, if it was run at all, back to the head of its queue."""
+        number, queue_keys = reader.unanswered
+        keys = self._reader_keys(index, reader) + self._message_keys(index, 1) + queue_keys
+        self._run(index, scripts.recover, keys, [number, reader.next_number(), self._queue_ms])
+        reader.unanswered = None
 
     def _take_if_in_reach(self, index, queues):
         """``_take_from_shard``, where the shard is not away, as far as is known."""
@@ -209,7 +234,7 @@ class Receiving(Background):
         """The message whose key was popped, or None. Nobody else knows it any more, so an outage is waited out."""
         while True:
             try:
-                body = self._run(index, scripts.read, [message_key], [])
+                found = self._take_from_shard(index, [queue], message_key)
             except RedisError as error:
                 if waiter.stopped:
                     raise
@@ -217,7 +242,7 @@ class Receiving(Background):
                 waiter.sleep(self._outages.pause(index))
             else:
                 self._outages.end(index)
-                return None if body is None else self._open(queue, body)
+                return found
 
     def _restore(self, index, queue_key, message_key):
         """Put the key of a message that was popped, but not read, back to the head of its queue."""
@@ -230,5 +255,7 @@ class Receiving(Background):
             self._inbox.put_back(queue, channel, message, self.expiry)
             return
         index = self._shards(queue)[0]
-        keys = [self._key(index, queue)] + self._message_keys(index, 1)
-        self._insist(index, scripts.put_back, keys, [self._body(message, channel), self._message_ms, self._queue_ms])
+        keys = [self._key(index, queue)] + self._message_keys(index, 1) + [self._sender_key(index)]
+        self._insist(index, scripts.put_back, keys, [
+            self._body(message, channel), self._message_ms, self._queue_ms, SENDER_MS, next(self._sent),
+        ])

@@ -18,8 +18,8 @@ INSIST_FOR = 1.0
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
 
-#: Milliseconds for which a repeated send is known as such: longer than a socket timeout, after which it is repeated.
-SENDER_MS = 20000
+#: Milliseconds for which a repeated send is known as such: longer than a network brings what was sent long ago.
+SENDER_MS = 120000
 
 
 class Shards(object):
@@ -73,9 +73,9 @@ class Shards(object):
 
     def _sender_key(self, index):
         """
-        Where the scripts that send note the last message of this thread, by which they know a repeated send.
+        Where the scripts that send note the number of this thread's last message, by which they know a repeated send.
 
-        Not only the message's own key: a reader may have taken the message before the send is repeated.
+        The message's own key would not do: a reader may have taken the message before the send is repeated.
         """
         sender = "%s.%d.%x" % (self.client_prefix, os.getpid(), threading.current_thread().ident)
         return self._stats_key(index, "#sent#" + sender)

@@ -127,9 +127,10 @@ def test_keys_in_redis_live_as_long_as_promised(layer, client):
             assert name in ("process!", "normal") and client.type(key) == b"list" and 60 < left <= 61
 
 
-def test_nothing_is_left_of_a_message_that_was_received(layer, client):
+def test_nothing_is_left_of_a_message_once_its_reader_asks_for_the_next(layer, client):
     layer.send("normal", {"n": 1})
     layer.receive(["normal"])
+    assert layer.receive(["normal"]) == (None, None)
     assert client.keys(layer.prefix + "*") == []
 
 

@@ -1,7 +1,7 @@
 -- Put one message at the end of one queue, unless the queue is full.
 --
 -- KEYS    1 queue
---         2 sender: the key of the last message that this sender put, by which a repeated send is known
+--         2 sender: the number of the last message that it put, by which a repeated send is known
 --         3 message
 --         4 messages_count of the channel       5 messages_count of all channels
 --         6 channel_full_count of the channel   7 channel_full_count of all channels
@@ -10,10 +10,11 @@
 --         4 capacity
 --         5 what a full queue adds to channel_full_count: 0 or 1
 --         6 life of the channel's counters, s   7 life of the counters of all channels, s
---         8 life of the sender's key, ms
+--         8 life of the sender's key, ms        9 number of the message: higher each time
 -- answer  1 sent, now or before; 0 full
 
-if redis.call('GET', KEYS[2]) == KEYS[3] then
+local before = redis.call('GET', KEYS[2])
+if before and tonumber(string.match(before, '%d+')) >= tonumber(ARGV[9]) then
     return 1
 end
 
@@ -34,6 +35,6 @@ end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('RPUSH', KEYS[1], KEYS[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('SET', KEYS[2], KEYS[3], 'PX', ARGV[8])
+redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[8])
 count(KEYS[4], KEYS[5], 1)
 return 1

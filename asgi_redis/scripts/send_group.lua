@@ -4,14 +4,14 @@
 -- 1.4 does not: readers that do announce it by a key beside the queue, which lives for a few seconds.
 --
 -- KEYS    1 messages_count of all channels
---         2 sender: see send.lua; here the answer stands there too, for a repeated send is to get the same
+--         2 sender: see send.lua; here the answer stands behind the number, for a repeated send is to get the same
 --         then, an entry: queue, message, messages_count of the channel
 --         then, a batch: queue, message, messages_count of the channel, announcement
 -- ARGV    1 life of the messages, ms            2 life of the queues, ms
 --         3 life of a channel's counter, s      4 life of the counter of all channels, s
---         5 life of the sender's key, ms
---         6 how many runs: entries that share a capacity and a body
---         7 how many batches
+--         5 life of the sender's key, ms        6 number of this run of the script: see send.lua
+--         7 how many runs: entries that share a capacity and a body
+--         8 how many batches
 --         then, a run: how many entries, capacity, which of the bodies, from 1
 --         then, a batch: how many channels, capacity, which of the bodies, from 1
 --         then the bodies
@@ -19,12 +19,15 @@
 --         no announcement}, from 1
 
 local before = redis.call('GET', KEYS[2])
-if before and string.sub(before, 1, #KEYS[4]) == KEYS[4] then
-    return cjson.decode(string.sub(before, #KEYS[4] + 1))
+if before then
+    local number, answer = string.match(before, '^(%d+) ?(.*)$')
+    if tonumber(number) >= tonumber(ARGV[6]) then
+        return number == ARGV[6] and cjson.decode(answer) or {{}, {}, {}}
+    end
 end
 
-local runs, batches = tonumber(ARGV[6]), tonumber(ARGV[7])
-local first_body = 7 + (runs + batches) * 3
+local runs, batches = tonumber(ARGV[7]), tonumber(ARGV[8])
+local first_body = 8 + (runs + batches) * 3
 local sent = 0
 
 local function put(key, capacity, body, count)
@@ -45,7 +48,7 @@ local full_entries, full_batches, unannounced = {}, {}, {}
 local key = 3
 local entry = 0
 
-for arg = 8, 7 + runs * 3, 3 do
+for arg = 9, 8 + runs * 3, 3 do
     local capacity, body = tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]]
     for _ = 1, ARGV[arg] do
         entry = entry + 1
@@ -57,7 +60,7 @@ for arg = 8, 7 + runs * 3, 3 do
 end
 
 for batch = 1, batches do
-    local arg = 5 + (runs + batch) * 3
+    local arg = 6 + (runs + batch) * 3
     if redis.call('EXISTS', KEYS[key + 3]) == 0 then
         unannounced[#unannounced + 1] = batch
     elseif not put(key, tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]], ARGV[arg]) then
@@ -71,5 +74,5 @@ if sent > 0 then
     redis.call('EXPIRE', KEYS[1], ARGV[4])
 end
 local answer = {full_entries, full_batches, unannounced}
-redis.call('SET', KEYS[2], KEYS[4] .. cjson.encode(answer), 'PX', ARGV[5])
+redis.call('SET', KEYS[2], ARGV[6] .. ' ' .. cjson.encode(answer), 'PX', ARGV[5])
 return answer
