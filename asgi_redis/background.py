@@ -29,16 +29,23 @@ BACKGROUND_EXTENSIONS = [
 
 
 class Pending(object):
-    """A blocking receive that runs in a thread. What it finds after ``cancel`` is put back."""
+    """
+    A blocking receive that runs in a thread. What it finds after ``cancel``, or once ``is_wanted()`` is false, is put
+    back.
+    """
 
-    def __init__(self, layer, channels):
+    def __init__(self, layer, channels, is_wanted=lambda: True):
         self.layer = layer
         self.channels = channels
+        self.is_wanted = is_wanted
         self.waiter = Waiter()
 
     def run(self):
         """In the thread: (channel, message), or (None, None)."""
-        return self.unless_cancelled(self.layer._receive_blocking(self.channels, self.waiter))
+        found = self.layer._receive_blocking(self.channels, self.waiter)
+        if not self.is_wanted():
+            self.cancel()
+        return self.unless_cancelled(found)
 
     def cancel(self):
         self.waiter.stop()
@@ -53,6 +60,16 @@ class Pending(object):
         except Exception:
             logger.exception("Lost a message on %s: its receive was cancelled, and it can't be put back.", channel)
         return None, None
+
+
+class Awaitable(object):
+    """What can be awaited as ``future`` can, but is none, so that asyncio makes a task of it."""
+
+    def __init__(self, future):
+        self.future = future
+
+    def __await__(self):
+        return self.future.__await__()
 
 
 class Background(object):
@@ -95,8 +112,10 @@ class Background(object):
         trigger = reactor.addSystemEventTrigger("before", "shutdown", pending.cancel)
 
         def end(result):
-            if not pending.waiter.stopped:
+            try:
                 reactor.removeSystemEventTrigger(trigger)
+            except (KeyError, ValueError):
+                pass  # the reactor is about to stop
             return result
 
         deferred = threads.deferToThread(pending.run).addBoth(end)
@@ -112,7 +131,8 @@ class Background(object):
         An ``asyncio.Future`` of what ``receive(channels, block=True)`` would return or raise (the specification's
         "async"); to be called where an event loop runs.
 
-        Where it is cancelled, what still comes is put back. RuntimeError without asyncio, that is, on Python 2.
+        Where it is cancelled, as ``asyncio.run`` does at its end, or the loop stops, what still comes is put back.
+        RuntimeError without asyncio, that is, on Python 2.
         """
         try:
             import asyncio  # novm: Python 2 goes to the except
@@ -125,7 +145,7 @@ class Background(object):
         if found:
             future.set_result(found)
             return future
-        pending = Pending(self, channels)
+        pending = Pending(self, channels, loop.is_running)
         future.add_done_callback(lambda future: pending.cancel() if future.cancelled() else None)
 
         def end(thread):
@@ -137,7 +157,16 @@ class Background(object):
                 self._deliver(future.done(), pending, thread.result(), future.set_result)
 
         asyncio.ensure_future(loop.run_in_executor(None, pending.run), loop=loop).add_done_callback(end)
-        return future
+        if not hasattr(future, "__await__"):  # Python 3.4 makes tasks of coroutines only
+            return future
+        # A task, for those are what asyncio.run cancels. That may be before it has seen what its future has brought.
+        task = asyncio.ensure_future(Awaitable(future), loop=loop)
+        task.add_done_callback(lambda task: self._abandon(pending, future) if task.cancelled() else None)
+        return task
+
+    def _abandon(self, pending, future):
+        if not future.cancel() and not future.cancelled() and not future.exception():
+            self._deliver(True, pending, future.result(), None)
 
     def _deliver(self, cancelled, pending, found, callback):
         """In the event loop's thread: hand ``found`` over, or put it back."""

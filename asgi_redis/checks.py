@@ -21,6 +21,18 @@ def check_positive(name, value, least=0):
         raise ValueError("%s must be a positive number, at least %s, not %r." % (name, least, value))
 
 
+def check_address(what, value):
+    """``value``, a (host, port) pair, with the port a whole number. ValueError where it is none; never quotes it."""
+    try:
+        host, port = value
+        if isinstance(value, (list, tuple)) and isinstance(host, six.string_types) and "/" not in host:
+            return host, int(port)
+    except (TypeError, ValueError):
+        pass
+    # What is wrong may be a URL with a password.
+    six.raise_from(ValueError("A %s must be a (host, port) pair, not this %s." % (what, type(value).__name__)), None)
+
+
 def check_text(name, value):
     """TypeError where ``value`` is not text; on Python 2 that is ``unicode``."""
     if not isinstance(value, six.text_type):

@@ -8,7 +8,7 @@ import time
 import six
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from .checks import check_list
+from .checks import check_address, check_list
 from .connections import call_all, connect_options, url_of, url_options
 from .core import BaseRedisChannelLayer
 from .waiting import monotonic
@@ -73,7 +73,10 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             raise RuntimeError("RedisClusterChannelLayer needs redis-py 4.1 or newer.")
         if isinstance(shards, bool) or not isinstance(shards, six.integer_types) or not 1 <= shards <= MOST_SHARDS:
             raise ValueError("shards must be a whole number from 1 to %d, not %r." % (MOST_SHARDS, shards))
+        if "db" in (connection_kwargs or {}):
+            raise ValueError("connection_kwargs must have no db: a Redis Cluster has but one database.")
         self._tags = slot_tags(shards)
+        self._newcomers = {}
         self._made = None
         super(RedisClusterChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
@@ -96,9 +99,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             for name, value in options.items():
                 self._options.setdefault(name, value)
             return host
-        if not isinstance(host, (list, tuple)) or len(host) != 2:
-            raise ValueError("A host must be a URL or a (host, port) pair, not %s." % type(host).__name__)
-        self._start_nodes.append((host[0], int(host[1])))
+        self._start_nodes.append(check_address("host, if no URL,", host))
         return url_of(*self._start_nodes[-1])
 
     @property
@@ -167,6 +168,9 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         if node is None:
             self._refresh()
             node = self._cluster.get_node(error.host, error.port)
+        if node is None:  # it has no slot yet, so the others do not tell of it
+            address = error.host, error.port
+            node = self._newcomers.setdefault((os.getpid(), address), ClusterNode(*address))
         return self._cluster.get_redis_connection(node)
 
     def _note_failure(self, index, error):

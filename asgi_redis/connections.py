@@ -1,12 +1,17 @@
 """Clients, and single commands on one connection of theirs: what differs between redis-py's versions is here."""
 from __future__ import unicode_literals
 
+import os
 import re
+import socket
 
 import redis
 import six
 from redis import exceptions
 from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
+from redis.sentinel import MasterNotFoundError
+
+from .sockets import readable
 
 try:
     from redis.backoff import NoBackoff
@@ -23,6 +28,17 @@ AWAY_ERRORS = tuple(
 )
 AWAY_WORDS = re.compile("^(LOADING|CLUSTERDOWN|MASTERDOWN|READONLY|TRYAGAIN|UNBLOCKED) |-READONLY ")
 
+#: Seconds that a server may take to answer a command, and to accept a connection.
+SOCKET_TIMEOUT = 5
+CONNECT_TIMEOUT = 2
+
+#: An idle connection whose other end is silently gone is found out in 15 to 20 seconds, where the system has these.
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
 
@@ -33,21 +49,25 @@ def url_of(host, port, db=0):
 
 def without_password(url):
     """``url`` with ``***`` for its password, wherever redis-py takes one from; also where it is no proper URL."""
+    url, mark, query = url.partition("?")
     login, at, rest = url.rpartition("@")
     start, slashes, login = login.partition("://") if "://" in login else ("", "", login)
     user, colon, _ = login.partition(":")
-    url = start + slashes + user + (":***" if colon else "") + at + rest
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+    query = re.sub(r"(password=)[^&]*", r"\1***", query)
+    return start + slashes + user + (":***" if colon else "") + at + rest + mark + query
 
 
-def connect_options(options):
+def connect_options(options, unix=False):
     """
     The keyword arguments for a redis-py client: ``options`` over what this layer needs.
 
     Repeats are the layer's own affair, for only it knows which commands may be repeated: redis-py's are off. RESP 2
-    is what every server speaks.
+    is what every server speaks. ``unix``: for a unix socket, which knows no more than a timeout.
     """
-    defaults = {}
+    defaults = {"socket_timeout": SOCKET_TIMEOUT}
+    if not unix:
+        defaults.update(socket_connect_timeout=CONNECT_TIMEOUT, socket_keepalive=True)
+        defaults["socket_keepalive_options"] = dict(KEEPALIVE)
     if Retry is not None:
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
@@ -57,7 +77,7 @@ def connect_options(options):
 
 def client_for_url(url, options):
     """A redis-py client for ``url``, connected at its first use. ValueError where redis-py can't read the URL."""
-    options = connect_options(options)
+    options = connect_options(options, unix=url.startswith("unix:"))
     if REDIS_PY < (4, 0):
         options["decode_components"] = True  # the later ones always undo %-escapes
     try:
@@ -90,14 +110,38 @@ def client_for_address(host, port, options):
     return redis.StrictRedis(host=host, port=port, **connect_options(options))
 
 
+def send_command(connection, name, *args):
+    """Send one command. redis-py 2 on Python 2 needs its name as ``str``, or joins text and bytes."""
+    connection.send_command(str(name), *args)
+
+
+def can_read(connection, timeout):
+    """Whether an answer, or the end of the connection, is there to be read within ``timeout`` seconds."""
+    if REDIS_PY >= (3, 0):
+        return connection.can_read(timeout)
+    # Its own can_read uses select(), which fails on file numbers above 1023, and on signals.
+    return connection._parser.can_read() or bool(readable([connection._sock], timeout))
+
+
 def acquire(client):
     """A connection of ``client``'s pool, for the caller alone until it is released."""
     pool = client.connection_pool
+    if REDIS_PY < (3, 0) and pool.pid != os.getpid():
+        _leave_to_parent(pool)
     try:
         return pool.get_connection() if REDIS_PY >= (5, 3) else pool.get_connection("_")
     except (ConnectionError, TimeoutError) as error:
         with_address(error, client)
         raise
+
+
+def _leave_to_parent(pool):
+    """Forget the connections of a forked process's parent. redis-py 2 would shut them down, for the parent too."""
+    for connection in list(pool._available_connections) + list(pool._in_use_connections):
+        if connection._sock is not None:
+            connection._sock.close()
+            connection._sock = None
+    pool.reset()
 
 
 def release(client, connection):
@@ -117,6 +161,8 @@ def address_of(client):
 def with_address(error, client):
     """``error``, its text completed with the server's address where redis-py's is silent about it."""
     address = address_of(client)
+    if isinstance(error, MasterNotFoundError):  # some redis-py's quote the Sentinels' password
+        error.args = ("No master is known of %s" % address,)
     if isinstance(error, (ConnectionError, TimeoutError)) and address not in str(error):
         error.args = ("%s (%s)" % (error, address),)
     return error
@@ -134,20 +180,21 @@ def call(client, *command):
     return call_all(client, [command])
 
 
-def call_all(client, commands):
+def call_all(client, commands, seconds=None):
     """
     Send ``commands`` on one connection of ``client``, and return the answer of the last.
 
-    Unlike redis-py's ``execute_command`` it never sends a command twice; and a connection that was left in the middle
-    of an answer, by Ctrl-C for one, is closed.
+    ``seconds``: how long it waits for each answer; None: as long as the connection's own timeout. Unlike redis-py's
+    ``execute_command`` it never sends a command twice; and a connection that was left in the middle of an answer, by
+    Ctrl-C for one, is closed.
     """
     connection = acquire(client)
     try:
         for command in commands:
-            connection.send_command(*command)
+            send_command(connection, *command)
         for _ in commands[1:]:
-            connection.read_response()
-        return connection.read_response()
+            _read(connection, seconds)
+        return _read(connection, seconds)
     except ResponseError as error:
         # Answers may be left unread; and where the server can't serve, a new connection may find one that can.
         if len(commands) > 1 or is_outage(error):
@@ -159,3 +206,24 @@ def call_all(client, commands):
         raise
     finally:
         release(client, connection)
+
+
+def _read(connection, seconds):
+    if seconds is not None and not can_read(connection, seconds):
+        raise TimeoutError("No answer in %g s" % seconds)
+    return connection.read_response()
+
+
+def probe(client, seconds):
+    """Connect to the server anew, and see whether it answers; each step may take ``seconds``. redis-py's errors."""
+    pool = client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    connection.socket_timeout = connection.socket_connect_timeout = seconds
+    try:
+        connection.connect()
+        send_command(connection, "PING")
+        connection.read_response()
+    except (ConnectionError, TimeoutError) as error:
+        raise with_address(error, client)
+    finally:
+        connection.disconnect()

@@ -11,7 +11,7 @@ from asgiref.base_layer import BaseChannelLayer
 
 from . import scripts
 from .background import BACKGROUND_EXTENSIONS
-from .checks import check_list, check_positive, check_text
+from .checks import check_address, check_list, check_positive, check_text
 from .codec import BadMessage, Codec, make_fernet
 from .connections import client_for_address, client_for_url, url_of, without_password
 from .groups import Groups
@@ -222,7 +222,8 @@ class RedisChannelLayer(BaseRedisChannelLayer):
             if hosts is not None:
                 raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
             hosts = [(host or "localhost", port or 6379)]
-            connection_kwargs = dict(connection_kwargs or {}, db=db or 0)
+            if db is not None:
+                connection_kwargs = dict(connection_kwargs or {}, db=db)
         super(RedisChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
             connection_kwargs, **options
@@ -240,9 +241,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
         if isinstance(host, six.string_types):
             self._clients.append(client_for_url(host, self.connection_kwargs))
             return host
-        if not isinstance(host, (list, tuple)) or len(host) != 2:
-            raise ValueError("A host must be a URL or a (host, port) pair, not %s." % type(host).__name__)
-        name, port = host[0], int(host[1])
+        name, port = check_address("host, if no URL,", host)
         self._clients.append(client_for_address(name, port, self.connection_kwargs))
         return url_of(name, port, self.connection_kwargs.get("db") or 0)
 

@@ -3,11 +3,16 @@ from __future__ import unicode_literals
 
 import collections
 import itertools
+import logging
 import math
 import time
 
+from redis.exceptions import RedisError
+
 from . import scripts
 from .shards import SENDER_MS
+
+logger = logging.getLogger(__name__)
 
 #: One run of the group script writes at most so many entries, and about so many bytes, so that it never holds the
 #: server for more than a few milliseconds.
@@ -84,17 +89,18 @@ class Groups(object):
         """
         self.valid_group_name(group)
         self._check_message(message)
-        entries = self._entries(group, message)
+        entries, lost = self._entries(group, message), []
         while entries:
             full, unannounced = [], []
             for index, on_shard in self._by_shard(entries):
                 for chunk in chunks(on_shard):
                     self._send_entries(index, chunk, full, unannounced)
-            self._lose([entry for entry in full if not entry.others])
+            lost += [entry for entry in full if not entry.others]
             entries = [self._on_next_shard(entry) for entry in full if entry.others]
             entries += [
                 self._entry(entry.queue, [member], message) for entry in unannounced for member in entry.members
             ]
+        self._lose(lost)
 
     def _entries(self, group, message):
         """An entry for each member of ``group``, or for all of one process. Those with the same body share it."""
@@ -161,4 +167,7 @@ class Groups(object):
                 self._counter_key(index, queue, self.STAT_CHANNEL_FULL) for queue in [self.ALL_CHANNELS] + list(lost)
             ]
             args = [self.channel_statistics_expiry, self.global_statistics_expiry] + list(lost.values())
-            self._run(index, scripts.count_full, keys, args)
+            try:
+                self._run(index, scripts.count_full, keys, args)
+            except RedisError as error:
+                logger.warning("Could not count lost messages: %s", error)  # what could be sent was

@@ -29,20 +29,20 @@ class Losses(object):
             self.__init__()  # the timer of the parent does not run here
         with self._lock:
             self._lost.update(lost)
-            if self._timer is None:
-                self._report()
+            waits = self._timer is not None
+        if not waits:
+            self._report()
 
     def _report(self):
-        for queue, number in sorted(self._lost.items()):
+        """Log what has come, and again when the interval is over; until nothing has."""
+        with self._lock:
+            lost, self._lost = self._lost, collections.Counter()
+            self._timer = threading.Timer(INTERVAL, self._report) if lost else None
+            if lost:
+                self._timer.start()
+        # Not under the lock: a handler of the log may send to a group.
+        for queue, number in sorted(lost.items()):
             logger.warning(
                 "%d messages of group sends were lost on %s: it is full. Its reader is too slow, or its capacity too "
                 "small.", number, queue,
             )
-        self._timer = threading.Timer(INTERVAL, self._interval_over) if self._lost else None
-        self._lost.clear()
-        if self._timer is not None:
-            self._timer.start()
-
-    def _interval_over(self):
-        with self._lock:
-            self._report()

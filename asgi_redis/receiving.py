@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from . import scripts
 from .background import Background
-from .connections import is_outage
+from .connections import is_outage, probe
 from .inbox import Inbox
 from .outages import Outages
 from .readers import Readers
@@ -34,6 +34,8 @@ class Receiving(Background):
     def _setup_receiving(self, reconnect_timeout):
         self._inbox = Inbox()
         self._readers = Readers(self.client_prefix)
+        #: (shard, queue key, message key) of what was popped, but could not be put back yet.
+        self._popped = set()
         self._outages = Outages(reconnect_timeout)
         #: When each process-specific queue was last announced, by ``monotonic``.
         self._announced = {}
@@ -104,8 +106,7 @@ class Receiving(Background):
         with self._readers.one(index) as reader:
             keys = queue_keys + announcements + self._reader_keys(index, reader)
             while True:
-                if reader.unanswered:
-                    self._recover(index, reader)
+                self._settle(index, reader)
                 reader.unanswered = reader.next_number(), queue_keys
                 answer = self._run(index, scripts.receive, keys, args + [reader.number, popped])
                 reader.unanswered = None
@@ -120,8 +121,16 @@ class Receiving(Background):
         """The keys of a reader's receipt, and of the message that it took last."""
         return [self._stats_key(index, "#receipt#" + reader.name), self._key(index, "#taken#" + reader.name)]
 
+    def _settle(self, index, reader):
+        """Put back what could not be put back before, and what ``reader`` took if its last call was not answered."""
+        if self._popped:
+            for popped in [popped for popped in self._popped if popped[0] == index]:
+                self._run(index, scripts.restore, list(popped[1:]), [self._queue_ms])
+                self._popped.discard(popped)
+        if reader.unanswered:
+            self._recover(index, reader)
+
     def _recover(self, index, reader):
-        """Put what the reader's last call took, if it was run at all, back to the head of its queue."""
         number, queue_keys = reader.unanswered
         keys = self._reader_keys(index, reader) + self._message_keys(index, 1) + queue_keys
         self._run(index, scripts.recover, keys, [number, reader.next_number(), self._queue_ms])
@@ -132,6 +141,9 @@ class Receiving(Background):
         if self._outages.pause(index):
             return None
         try:
+            patience = self._outages.patience(index)
+            if patience:  # a server that does not answer must not hold up the others for as long as a command may
+                probe(self.connection(index), patience)
             found = self._take_from_shard(index, queues)
         except RedisError as error:
             self._note_failure(index, error)
@@ -173,7 +185,7 @@ class Receiving(Background):
 
     def _is_announced(self, queues):
         """Whether the announcements of ``queues`` still have most of their life before them."""
-        oldest = min(self._announced.get(queue, 0) for queue in queues)
+        oldest = min(self._announced.get(queue, float("-inf")) for queue in queues)
         return monotonic() - oldest < ANNOUNCED_FOR / 2.0
 
     def _keep_announced(self, queues):
@@ -203,7 +215,7 @@ class Receiving(Background):
             if not shards:
                 return waiter.sleep(min(pauses or [max(deadline - monotonic(), 0)]))
             popped = self._pop(queues, shards, deadline - monotonic(), min(pauses) if pauses else None, waiter)
-            return self._read(waiter, *popped) if popped else None
+            return self._read(*popped) if popped else None
 
     def _pop(self, queues, shards, seconds, limit, waiter):
         """(shard, queue, message key) of the message that comes first to one of ``queues`` on ``shards``, or None."""
@@ -230,23 +242,27 @@ class Receiving(Background):
         names = {self._key(shards[place], name).encode("utf-8"): name for name in queues[shards[place]]}
         return shards[place], names[queue_key], message_key
 
-    def _read(self, waiter, index, queue, message_key):
-        """The message whose key was popped, or None. Nobody else knows it any more, so an outage is waited out."""
-        while True:
-            try:
-                found = self._take_from_shard(index, [queue], message_key)
-            except RedisError as error:
-                if waiter.stopped:
-                    raise
-                self._note_failure(index, error)
-                waiter.sleep(self._outages.pause(index))
-            else:
-                self._outages.end(index)
-                return found
+    def _read(self, index, queue, message_key):
+        """The message whose key was popped, or None."""
+        try:
+            found = self._take_from_shard(index, [queue], message_key)
+        except RedisError as error:
+            self._popped.add((index, self._key(index, queue), message_key))
+            return self._note_failure(index, error)
+        except BaseException:
+            self._popped.add((index, self._key(index, queue), message_key))
+            raise
+        self._outages.end(index)
+        return found
 
     def _restore(self, index, queue_key, message_key):
-        """Put the key of a message that was popped, but not read, back to the head of its queue."""
-        self._insist(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
+        """Put the key of a message that was popped, but not read, back to the head of its queue; later if need be."""
+        try:
+            self._insist(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
+        except BaseException as error:
+            self._popped.add((index, queue_key, message_key))
+            if not isinstance(error, RedisError):
+                raise
 
     def _put_back(self, channel, message):
         """Put a message that was received, but that nobody got, back to the head of its queue."""

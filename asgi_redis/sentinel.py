@@ -3,16 +3,31 @@ from __future__ import unicode_literals
 
 import redis
 import six
-from redis.exceptions import ConnectionError, TimeoutError
-from redis.sentinel import Sentinel
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from .checks import check_list, check_positive
-from .connections import connect_options
+from .checks import check_address, check_list, check_positive
+from .connections import REDIS_PY, connect_options
 from .core import BaseRedisChannelLayer
 from .waiting import monotonic
 
 #: Seconds that a Sentinel may take to answer, unless ``sentinel_kwargs`` say otherwise, before the next is asked.
 SENTINEL_TIMEOUT = 2
+
+
+class SentinelPool(SentinelConnectionPool):
+    """The connections to one service."""
+
+    def disconnect(self, inuse_connections=False):
+        """
+        Close the connections that are not in use, for the master has changed.
+
+        redis-py 2 would close those that other threads use, too. They fail when they are used the next time.
+        """
+        if REDIS_PY >= (3, 0):
+            return super(SentinelPool, self).disconnect(inuse_connections)
+        for connection in list(self._available_connections):
+            connection.disconnect()
 
 
 class RedisSentinelChannelLayer(BaseRedisChannelLayer):
@@ -63,12 +78,9 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
 
     def _setup_hosts(self, hosts):
         hosts = [("localhost", 26379)] if hosts is None else check_list("hosts", hosts)
-        for host in hosts:
-            if not isinstance(host, (list, tuple)) or len(host) != 2:
-                raise ValueError("A Sentinel must be a (host, port) pair, not %s." % type(host).__name__)
         if not hosts:
             raise ValueError("hosts must have at least one Sentinel.")
-        hosts = [(host, int(port)) for host, port in hosts]
+        hosts = [check_address("Sentinel", host) for host in hosts]
         sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(self._sentinel_kwargs or {}))
         self._sentinel = Sentinel(
             hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
@@ -93,6 +105,19 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
                 continue
         raise ConnectionError("No Sentinel answers: %s" % ", ".join("%s:%d" % host for host in self.hosts))
 
+    def _receive_blocking(self, channels, waiter):
+        # Without services that are named here, the Sentinels must be asked which shards there are: they may be away.
+        while self._services is None and not waiter.stopped:
+            try:
+                self.services
+            except RedisError as error:
+                self._note_failure("list", error)
+                with waiter:
+                    waiter.sleep(self._outages.pause("list"))
+            else:
+                self._outages.end("list")
+        return super(RedisSentinelChannelLayer, self)._receive_blocking(channels, waiter)
+
     @property
     def ring_size(self):
         return len(self.services)
@@ -101,7 +126,9 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         index = self._check_index(index)
         if index not in self._clients:
             # Of two threads that come here at once, both get the client of one.
-            client = self._sentinel.master_for(self.services[index], redis_class=redis.StrictRedis)
+            client = self._sentinel.master_for(
+                self.services[index], redis_class=redis.StrictRedis, connection_pool_class=SentinelPool
+            )
             self._clients.setdefault(index, client)
         self._refresh(index)
         return self._clients[index]

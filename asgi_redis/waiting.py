@@ -1,19 +1,24 @@
 """Block on several servers at once, until one of them has a message."""
 from __future__ import unicode_literals
 
-import errno
+import logging
 import math
-import os
-import select
 import threading
 import time
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from .connections import acquire, call, release, with_address
+from .connections import acquire, call_all, can_read, release, send_command, with_address
+from .sockets import pair, readable
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a server may be late with the answer of a blocking pop, before its connection is given up.
 GRACE = 2
+
+#: Seconds between two tries to end a blocking pop: doubling from the shortest to the longest.
+SHORTEST_PAUSE = 0.005
+LONGEST_PAUSE = 0.2
 
 monotonic = getattr(time, "monotonic", time.time)
 
@@ -37,36 +42,37 @@ class Waiter(object):
     def __init__(self):
         self.stopped = False
         self._lock = threading.Lock()
-        self._pipe = None
+        self._ends = None
 
     def __enter__(self):
         with self._lock:
-            self._pipe = os.pipe()
+            self._ends = pair()
             if self.stopped:
-                os.write(self._pipe[1], b"!")
+                self._ends[1].send(b"!")
         return self
 
     def __exit__(self, *error):
         with self._lock:
-            for end in self._pipe:
-                os.close(end)
-            self._pipe = None
+            for end in self._ends:
+                end.close()
+            self._ends = None
 
     def wake(self):
         with self._lock:
-            if self._pipe is not None:
-                os.write(self._pipe[1], b"!")
+            if self._ends is not None:
+                self._ends[1].send(b"!")
 
     def stop(self):
         self.stopped = True
         self.wake()
 
     def fileno(self):
-        return self._pipe[0]
+        return self._ends[0].fileno()
 
     def sleep(self, seconds):
         """Sleep, unless woken."""
-        _readable([self], seconds)
+        if readable([self], seconds) and not self.stopped:
+            self._ends[0].recv(4096)
 
 
 class BlockingPop(object):
@@ -84,7 +90,7 @@ class BlockingPop(object):
         self.started = False
         self.connection = None
         self.connection = self._do(acquire, client)
-        self._do(self.connection.send_command, "CLIENT", "ID")
+        self._do(send_command, self.connection, "CLIENT", "ID")
 
     def _do(self, method, *args):
         """Call a method of the connection, which is given up where that fails. redis-py's errors become ``Lost``."""
@@ -108,7 +114,7 @@ class BlockingPop(object):
 
     def start(self, seconds):
         """Let the server wait ``seconds``, a whole number as servers before 6 need."""
-        self._do(self.connection.send_command, "BLPOP", *(self.keys + [seconds]))
+        self._do(send_command, self.connection, "BLPOP", *(self.keys + [seconds]))
         self.started = True
 
     def fileno(self):
@@ -116,7 +122,7 @@ class BlockingPop(object):
 
     def answered(self, timeout=0):
         """Whether ``result`` would return, or raise, at once."""
-        return self._do(self.connection.can_read, timeout)
+        return self._do(can_read, self.connection, timeout)
 
     def result(self):
         """``[queue key, message key]``, or None where the time was up. Ends the pop."""
@@ -134,10 +140,19 @@ class BlockingPop(object):
         if not self.answered():
             if self.client_id is None:
                 return self.close()
-            call(self.client, "CLIENT", "UNBLOCK", self.client_id)
-            if not self.answered(GRACE):
+            if not self._unblock():
                 return self.close()
         return self.result()
+
+    def _unblock(self):
+        """Whether the server ends the pop in time. Told once it might not: the pop may reach it later than this."""
+        deadline, pause = monotonic() + GRACE, SHORTEST_PAUSE
+        while monotonic() < deadline:
+            call_all(self.client, [("CLIENT", "UNBLOCK", self.client_id)], GRACE)
+            if self.answered(pause):
+                return True
+            pause = min(pause * 2, LONGEST_PAUSE)
+        return False
 
     def close(self):
         """Give the connection up, with what the server may still have written to it."""
@@ -177,17 +192,17 @@ def first_message(queues, seconds, limit, waiter, restore):
             raise Sweep()
         for pop in pops:
             pop.start(int(math.ceil(seconds)))
-        seconds = math.ceil(seconds) + GRACE
-        return _first_answer(pops, waiter, monotonic() + seconds, monotonic() + min(limit or seconds, seconds))
+        deadline = monotonic() + math.ceil(seconds) + GRACE
+        return _first_answer(pops, waiter, deadline, deadline if limit is None else monotonic() + limit)
     finally:
         for pop in pops:
             _cancel(pop, restore)
 
 
-def _first_answer(pops, waiter, deadline, limit):
+def _first_answer(pops, waiter, deadline, until):
     waiting = list(pops)
     while waiting:
-        answered = _answered(waiting, waiter, deadline, limit)
+        answered = _answered(waiting, waiter, deadline, until)
         if not answered:
             return None
         for pop in answered:
@@ -198,41 +213,31 @@ def _first_answer(pops, waiter, deadline, limit):
     return None
 
 
-def _answered(pops, waiter, deadline, limit):
-    """Those of ``pops`` whose answer is here, or none where ``waiter`` was woken, or ``limit`` came, first."""
+def _answered(pops, waiter, deadline, until):
+    """
+    Those of ``pops`` whose answer is here, or none where ``waiter`` was woken first, or it is ``until``.
+
+    Raises ``Lost`` where there is none at ``deadline``.
+    """
     woken = False
     while True:
         here = [pop for pop in pops if pop.answered()]
-        if here or woken:
+        if here or woken or monotonic() >= until < deadline:
             return here
         if monotonic() >= deadline:
             error = TimeoutError("No answer to a blocking pop")
             raise Lost(pops[0].place, with_address(error, pops[0].client))
-        woken = waiter.fileno() in _readable(pops + [waiter], max(limit - monotonic(), 0)) or monotonic() >= limit
-
-
-def _readable(sockets, seconds):
-    """The file numbers of those of ``sockets`` that have something to read, after ``seconds`` at most."""
-    if not hasattr(select, "poll"):  # Windows, where only sockets can be waited on: nobody is woken there
-        if len(sockets) == 1:
-            return time.sleep(seconds) or []
-        return [ready.fileno() for ready in select.select(sockets[:-1], [], [], seconds)[0]]
-    poll = select.poll()
-    for waited_on in sockets:
-        poll.register(waited_on, select.POLLIN)
-    try:
-        return [number for number, _ in poll.poll(seconds * 1000)]
-    except select.error as error:  # Python before 3.5 does not go on after a signal
-        if error.args[0] != errno.EINTR:
-            raise
-        return []
+        woken = waiter.fileno() in readable(pops + [waiter], max(min(until, deadline) - monotonic(), 0))
 
 
 def _cancel(pop, restore):
+    """End ``pop``, whatever happens: others are to be ended too. The error that matters is raised elsewhere."""
     try:
         answer = pop.cancel()
         if answer:
             restore(pop.place, answer[0], answer[1])
     except (Lost, RedisError):
-        # The error that matters is raised where the wait ended, or will be at this server's next command.
+        pop.close()  # the server's next command will tell
+    except Exception:
+        logger.exception("Could not end a blocking pop.")
         pop.close()

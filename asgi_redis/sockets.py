@@ -1,0 +1,34 @@
+"""Sockets that are waited on together, on every system and Python."""
+from __future__ import unicode_literals
+
+import errno
+import select
+import socket
+
+
+def pair():
+    """Two connected sockets. Python 2 on Windows has no socketpair."""
+    if hasattr(socket, "socketpair"):
+        return socket.socketpair()
+    listener = socket.socket()
+    try:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        return socket.create_connection(listener.getsockname()), listener.accept()[0]
+    finally:
+        listener.close()
+
+
+def readable(sockets, seconds):
+    """The file numbers of those of ``sockets`` that have something to read, after ``seconds`` at most."""
+    try:
+        if not hasattr(select, "poll"):  # Windows; and gevent and eventlet take it away
+            return [ready.fileno() for ready in select.select(sockets, [], [], seconds)[0]]
+        poll = select.poll()  # select() knows only file numbers below 1024
+        for waited_on in sockets:
+            poll.register(waited_on, select.POLLIN)
+        return [number for number, _ in poll.poll(seconds * 1000)]
+    except select.error as error:  # Python before 3.5 does not go on after a signal
+        if error.args[0] != errno.EINTR:
+            raise
+        return []
