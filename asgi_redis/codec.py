@@ -3,6 +3,8 @@ from __future__ import unicode_literals
 
 import base64
 import hashlib
+import struct
+import time
 
 import msgpack
 import six
@@ -13,21 +15,19 @@ except ImportError:
     Fernet = None
 
 
-def _unpack_options():
-    """
-    Arguments for ``msgpack.unpackb`` that give text for text on every msgpack from 0.5.2 on.
+#: text for text on every msgpack from 0.5.2 on; and keys that are numbers, which 1.0 refuses unless told.
+UNPACK_OPTIONS = {"raw": False}
+if msgpack.version >= (0, 6):
+    UNPACK_OPTIONS["strict_map_key"] = False
 
-    0.6 brought ``strict_map_key``, and 1.0 made it the default: it refuses keys that are numbers, which 0.5 packs.
-    """
-    options = {"raw": False, "strict_map_key": False}
-    try:
-        msgpack.unpackb(b"\x80", **options)
-    except TypeError:
-        del options["strict_map_key"]
-    return options
+#: Later ones trust no length that goes beyond the body.
+LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")] if msgpack.version < (0, 6) else []
 
 
-UNPACK_OPTIONS = _unpack_options()
+def unpack_options(body):
+    """Arguments for ``msgpack.unpackb``."""
+    return dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, len(body))) if LENGTHS else UNPACK_OPTIONS
+
 
 #: What msgpack packs as it is, beside maps and lists.
 SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memoryview, float, bool, type(None))
@@ -96,15 +96,38 @@ class Codec(object):
 
     def decode(self, body):
         """The message in ``body``. BadMessage says why there is none."""
-        if self.crypter:
-            try:
-                body = self.crypter.decrypt(body, self.max_age)
-            except InvalidToken:
-                raise BadMessage("it can't be decrypted: a wrong key, changed on the way, or too old")
+        return self.unpack(self.decrypt(body))
+
+    def decrypt(self, body):
+        """What is inside the encryption of ``body``, if there is any. BadMessage where it can't be trusted."""
+        if not self.crypter:
+            return body
         try:
-            message = msgpack.unpackb(body, **UNPACK_OPTIONS)
+            return self.crypter.decrypt(body, self.max_age)
+        except InvalidToken:
+            raise BadMessage(self._distrust(body))
+
+    def _distrust(self, body):
+        try:
+            self.crypter.decrypt(body)  # of any age
+        except InvalidToken:
+            return "it can't be decrypted: a wrong key, or changed on the way"
+        age = time.time() - encrypted_at(body)
+        return "by the sender's clock it is %d seconds %s, more than a message lives: the clocks of the machines differ" % (
+            abs(age), "old" if age > 0 else "ahead"
+        )
+
+    def unpack(self, body):
+        """The message in a body that is not encrypted. BadMessage says why there is none."""
+        try:
+            message = msgpack.unpackb(body, **unpack_options(body))
         except Exception as error:  # msgpack's errors have no common base, and differ between its versions.
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
             raise BadMessage("it is a %s, not a map" % type(message).__name__)
         return message
+
+
+def encrypted_at(token):
+    """Seconds since the epoch, by the clock of who made a Fernet token: eight bytes behind the first."""
+    return struct.unpack(b">Q", base64.urlsafe_b64decode(token[:12])[1:])[0]

@@ -1,7 +1,7 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
-import copy
+import functools
 import itertools
 import logging
 import random
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 #: Where a message on a process-specific channel carries the full name of the channel.
 FULL_NAME = "__asgi_channel__"
 
+#: Bytes of the longest string that Redis takes.
+LARGEST_BODY = 512 * 1024 * 1024
+
 
 class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseChannelLayer):
     """
@@ -38,7 +41,8 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     ``prefix``, ``stats_prefix``: what the keys of messages and of statistics begin with in Redis.
     ``symmetric_encryption_keys``: a list of texts; the first encrypts, all decrypt.
     ``connection_kwargs``: keyword arguments for redis-py's connections. ``reconnect_timeout``: seconds that a blocking
-    receive tries to reach a server that is away, 60.
+    receive tries to reach a server that is away, 60. ``max_message_size``: bytes that a message may have once it is
+    packed, and encrypted; None: 512 MB, which is what Redis can hold.
 
     ValueError and TypeError say which argument is wrong. Nothing connects before the first call.
     """
@@ -57,11 +61,13 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         stats_prefix="asgi-meta:",
         connection_kwargs=None,
         reconnect_timeout=60,
+        max_message_size=None,
     ):
         check_positive("expiry", expiry, least=0.001)
         check_positive("group_expiry", group_expiry)
         check_positive("capacity", capacity)
         check_positive("reconnect_timeout", reconnect_timeout)
+        check_positive("max_message_size", LARGEST_BODY if max_message_size is None else max_message_size)
         super(BaseRedisChannelLayer, self).__init__(expiry, group_expiry, capacity, channel_capacity)
         check_text("prefix", prefix)
         check_text("stats_prefix", stats_prefix)
@@ -74,6 +80,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self._turn = itertools.count(random.randrange(4096))
         self._sent = itertools.count(1)
         self._losses = Losses()
+        self.max_message_size = max_message_size
         self._setup_receiving(reconnect_timeout)
 
     def _check_connection_kwargs(self, connection_kwargs):
@@ -138,6 +145,11 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         except TypeError as error:
             six.raise_from(TypeError("The message for %s can't be packed: %s." % (where, error)), None)
 
+    def _check_size(self, body, where):
+        largest = self.max_message_size or LARGEST_BODY
+        if len(body) > largest:
+            raise self.MessageTooLarge("The message for %s has %d bytes; %d are the most." % (where, len(body), largest))
+
     def _open(self, queue, body):
         """
         (channel, message) for a body from ``queue``, or None where it is no message.
@@ -155,8 +167,25 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
             logger.error("Dropped a message on %s: %s.", queue, reason)
             return None
         if len(names) > 1:
-            self._hold(queue, names[1:], copy.deepcopy(message))
+            self._hold(queue, names[1:], self._copier(body))
         return names[0], message
+
+    def _copier(self, body):
+        """A function that makes the message in ``body``, each time anew; it is decrypted only once."""
+        make = functools.partial(self.deserialize, body)
+        if self.crypter and self._is_own("deserialize"):
+            make = functools.partial(self.codec.unpack, self.codec.decrypt(body))
+
+        def copy():
+            message = make()
+            del message[FULL_NAME]
+            return message
+
+        return copy
+
+    def _is_own(self, method):
+        """Whether no subclass has its own ``method``."""
+        return getattr(type(self), method) == getattr(BaseRedisChannelLayer, method)
 
     def _is_for(self, queue, name):
         return isinstance(name, six.text_type) and self.non_local_name(name) == queue
@@ -167,12 +196,14 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         """
         Send ``message``, a dict of what msgpack packs, to ``channel``.
 
-        Raises ``ChannelFull`` where the channel holds its capacity, TypeError or ValueError for a bad name or message,
-        redis-py's errors where Redis refuses, or can't be reached for a second.
+        Raises ``ChannelFull`` where the channel holds its capacity, ``MessageTooLarge`` above ``max_message_size``,
+        TypeError or ValueError for a bad name or message, redis-py's errors where Redis refuses, or can't be reached
+        for a second.
         """
         self.valid_channel_name(channel)
         self._check_message(message)
         body = self._body(message, channel, channel if "!" in channel else None)
+        self._check_size(body, channel)
         queue = self.non_local_name(channel)
         places = self._places(queue)
         for place in places:

@@ -85,7 +85,8 @@ class Groups(object):
         """
         Send ``message``, a dict, to all members of ``group`` whose channels are not full.
 
-        Never raises ``ChannelFull``: what finds no place is counted, and logged once a second. Otherwise as ``send``.
+        Never raises ``ChannelFull``: what finds no place is counted, and logged once a second. Otherwise as ``send``;
+        ``max_message_size`` is for the message without the names of its channels.
         """
         self.valid_group_name(group)
         self._check_message(message)
@@ -106,6 +107,7 @@ class Groups(object):
         """An entry for each member of ``group``, or for all of one process. Those with the same body share it."""
         members = self.group_channels(group)
         shared = self._body(message, "the group " + group)
+        self._check_size(shared, "the group " + group)
         processes, entries = collections.OrderedDict(), []
         for member in members:
             if "!" in member:

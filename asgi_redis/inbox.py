@@ -3,7 +3,6 @@ from __future__ import unicode_literals
 
 import collections
 import contextlib
-import copy
 import os
 import random
 import threading
@@ -12,19 +11,22 @@ from .waiting import monotonic
 
 
 class Batch(object):
-    """One message for several channels. ``names``: those that have not got it; ``deadline``: when it expires."""
+    """
+    One message for several channels. ``names``: those that have not got it; ``copy()``: makes it, the caller's own;
+    ``deadline``: when it expires.
+    """
 
-    __slots__ = ("names", "message", "deadline")
+    __slots__ = ("names", "copy", "deadline")
 
-    def __init__(self, names, message, deadline):
+    def __init__(self, names, copy, deadline):
         self.names = collections.deque(names)
-        self.message = message
+        self.copy = copy
         self.deadline = deadline
 
     def take(self):
-        """(channel, message), the message the caller's own. The last channel gets the original."""
-        name = self.names.popleft()
-        return name, copy.deepcopy(self.message) if self.names else self.message
+        """(channel, message)."""
+        message = self.copy()
+        return self.names.popleft(), message
 
 
 class Inbox(object):
@@ -44,17 +46,17 @@ class Inbox(object):
             self.__init__()
         return self._lock
 
-    def put(self, queue, names, message, seconds):
+    def put(self, queue, names, copy, seconds):
         """Add a batch that lives for ``seconds`` at the end of ``queue``."""
         with self._own():
-            batch = Batch(names, message, monotonic() + seconds)
+            batch = Batch(names, copy, monotonic() + seconds)
             self._batches.setdefault(queue, collections.deque()).append(batch)
             self._wake()
 
-    def put_back(self, queue, name, message, seconds):
+    def put_back(self, queue, name, copy, seconds):
         """Add a message that was taken, but not handed out, at the head of ``queue``."""
         with self._own():
-            batch = Batch([name], message, monotonic() + seconds)
+            batch = Batch([name], copy, monotonic() + seconds)
             self._batches.setdefault(queue, collections.deque()).appendleft(batch)
             self._wake()
 

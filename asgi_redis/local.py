@@ -180,7 +180,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         try:
             self._local.put_back(channel, message)
         except self.local_layer.ChannelFull:
-            self._inbox.put_back(channel, channel, message, self.expiry)
+            self._inbox.put_back(channel, channel, lambda: message, self.expiry)
 
     # Statistics and flush.
 

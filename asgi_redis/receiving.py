@@ -162,9 +162,9 @@ class Receiving(Background):
         away = [self._outages.is_away(index) for index in self._queues_by_shard(channels)]
         return not away or not all(away)
 
-    def _hold(self, queue, names, message):
-        """Keep ``message`` for the channels ``names`` until they are asked for."""
-        self._inbox.put(queue, names, message, self.expiry)
+    def _hold(self, queue, names, copy):
+        """Keep what ``copy()`` makes for the channels ``names`` until they are asked for."""
+        self._inbox.put(queue, names, copy, self.expiry)
 
     # Announcements: who understands batches. scripts/send_group.lua has the other side.
 
@@ -268,7 +268,7 @@ class Receiving(Background):
         """Put a message that was received, but that nobody got, back to the head of its queue."""
         queue = self.non_local_name(channel)
         if "!" in channel:
-            self._inbox.put_back(queue, channel, message, self.expiry)
+            self._inbox.put_back(queue, channel, lambda: message, self.expiry)
             return
         index = self._shards(queue)[0]
         keys = [self._key(index, queue)] + self._message_keys(index, 1) + [self._sender_key(index)]

@@ -56,16 +56,16 @@ class Shards(object):
 
     def _insist(self, index, script, keys, args):
         """
-        ``_run``, again and again for a second where the shard is away.
+        ``_run``, and where the shard is away again and again, on fresh connections, for a second from then.
 
         For scripts that may run twice: an answer that got lost does not tell whether the script ran.
         """
-        deadline = monotonic() + INSIST_FOR
-        pause = SHORTEST_PAUSE
+        deadline, pause = None, SHORTEST_PAUSE
         while True:
             try:
                 return self._run(index, script, keys, args)
             except RedisError as error:
+                deadline = deadline or monotonic() + INSIST_FOR
                 if not is_outage(error) or monotonic() >= deadline:
                     raise
             time.sleep(pause * random.uniform(0.5, 1))
