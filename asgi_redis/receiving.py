@@ -12,13 +12,10 @@ from .inbox import Inbox
 from .outages import Outages
 from .readers import Readers
 from .shards import SENDER_MS
-from .waiting import Lost, Sweep, Waiter, first_message, monotonic
+from .waiting import Lost, Waiter, first_message, monotonic
 
 #: How many expired messages one run of a script drops at the most: about a millisecond's work.
 DROPPED_AT_ONCE = 1000
-
-#: Seconds between two looks at several shards, where a server before Redis 5 makes it impossible to wait on all.
-SWEEP_PAUSE = 0.02
 
 #: Seconds that a reader of a process-specific queue is known to understand batches, after it last said so. Longer than
 #: a blocking receive, short enough for a process of release 1.4 that takes over the queue's name.
@@ -230,9 +227,6 @@ class Receiving(Background):
             popped = first_message(
                 waits, max(seconds, 0.001), limit, waiter, lambda place, *keys: self._restore(shards[place], *keys)
             )
-        except Sweep:
-            waiter.sleep(SWEEP_PAUSE)
-            return None
         except Lost as lost:
             self._note_failure(shards[lost.place], lost.error)
             return None

@@ -1,13 +1,17 @@
 """Block on several servers at once, until one of them has a message."""
 from __future__ import unicode_literals
 
+import binascii
 import logging
+import math
+import os
 import math
 import threading
 import time
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
+from . import scripts
 from .connections import acquire, call_all, can_read, release, send_command, with_address
 from .sockets import pair, readable
 
@@ -19,6 +23,9 @@ GRACE = 2
 #: Seconds between two tries to end a blocking pop: doubling from the shortest to the longest.
 SHORTEST_PAUSE = 0.005
 LONGEST_PAUSE = 0.2
+
+#: Milliseconds that a list which is to end a blocking pop lives where the pop has ended by itself.
+WAKE_MS = 10000
 
 monotonic = getattr(time, "monotonic", time.time)
 
@@ -87,6 +94,7 @@ class BlockingPop(object):
         self.client = client
         self.keys = keys
         self.client_id = None
+        self.wake_key = None
         self.started = False
         self.connection = None
         self.connection = self._do(acquire, client)
@@ -103,19 +111,27 @@ class BlockingPop(object):
             raise Lost(self.place, with_address(error, self.client))
 
     def learn_id(self):
-        """Read the id by which CLIENT UNBLOCK knows this connection. Servers before 5 have neither, and give None."""
+        """
+        Read the id by which CLIENT UNBLOCK knows this connection.
+
+        Servers before 5 have neither: there a list that nobody else knows, in the slot of the queues, ends the pop.
+        """
         try:
             self.client_id = self.connection.read_response()
         except ResponseError:
-            pass
+            self.wake_key = "%s#wake#%s" % (self.keys[0], binascii.hexlify(os.urandom(8)).decode("ascii"))
         except RedisError as error:
             self.close()
             raise Lost(self.place, with_address(error, self.client))
 
     def start(self, seconds):
         """Let the server wait ``seconds``, a whole number as servers before 6 need."""
-        self._do(send_command, self.connection, "BLPOP", *(self.keys + [seconds]))
+        self._do(send_command, self.connection, "BLPOP", *(self._all_keys() + [seconds]))
         self.started = True
+
+    def _all_keys(self):
+        # The last, so that a message comes before it.
+        return self.keys + ([self.wake_key] if self.wake_key else [])
 
     def fileno(self):
         return self.connection._sock.fileno()
@@ -127,19 +143,21 @@ class BlockingPop(object):
     def result(self):
         """``[queue key, message key]``, or None where the time was up. Ends the pop."""
         try:
-            return self._do(self.connection.read_response)
+            answer = self._do(self.connection.read_response)
+            return None if answer and self._is_wake(answer[0]) else answer
         finally:
             self.release()
+
+    def _is_wake(self, key):
+        return self.wake_key is not None and key == self.wake_key.encode("utf-8")
 
     def cancel(self):
         """End the pop, if it goes on. What it has brought nevertheless is returned, as by ``result``."""
         if self.connection is None:
             return None
         if not self.started:
-            return self.close() if self.client_id is None else self.release()
+            return self.release() if self.client_id or self.wake_key else self.close()
         if not self.answered():
-            if self.client_id is None:
-                return self.close()
             if not self._unblock():
                 return self.close()
         return self.result()
@@ -148,11 +166,17 @@ class BlockingPop(object):
         """Whether the server ends the pop in time. Told once it might not: the pop may reach it later than this."""
         deadline, pause = monotonic() + GRACE, SHORTEST_PAUSE
         while monotonic() < deadline:
-            call_all(self.client, [("CLIENT", "UNBLOCK", self.client_id)], GRACE)
+            if self.wake_key is None:
+                self._call("CLIENT", "UNBLOCK", self.client_id)
+            else:
+                scripts.wake(self._call, [self.wake_key], [WAKE_MS])
             if self.answered(pause):
                 return True
             pause = min(pause * 2, LONGEST_PAUSE)
         return False
+
+    def _call(self, *command):
+        return call_all(self.client, [command], GRACE)
 
     def close(self):
         """Give the connection up, with what the server may still have written to it."""
@@ -166,10 +190,6 @@ class BlockingPop(object):
             release(self.client, connection)
 
 
-class Sweep(Exception):
-    """A server has no CLIENT UNBLOCK, so several can't be waited on at once."""
-
-
 def first_message(queues, seconds, limit, waiter, restore):
     """
     Wait on all servers at once for a message key.
@@ -180,7 +200,7 @@ def first_message(queues, seconds, limit, waiter, restore):
     first.
 
     Returns (place in ``queues``, queue key, message key), or None where the time was up or ``waiter`` was woken. Raises
-    ``Sweep`` at once where there are several servers and one is older than Redis 5; ``Lost`` where a server fails.
+    ``Lost`` where a server fails.
     """
     pops = []
     try:
@@ -188,8 +208,6 @@ def first_message(queues, seconds, limit, waiter, restore):
             pops.append(BlockingPop(place, client, keys))
         for pop in pops:
             pop.learn_id()
-        if len(pops) > 1 and not all(pop.client_id for pop in pops):
-            raise Sweep()
         for pop in pops:
             pop.start(int(math.ceil(seconds)))
         deadline = monotonic() + math.ceil(seconds) + GRACE
