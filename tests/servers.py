@@ -108,7 +108,7 @@ class Sentinels(object):
             for service in self.services:
                 master = Server().start()
                 self.servers[service] = [master]
-                self.servers[service].append(Server(["--replicaof", "127.0.0.1", str(master.port)]).start())
+                self.servers[service].append(Server(["--slaveof", "127.0.0.1", str(master.port)]).start())
             masters = {service: servers[0] for service, servers in self.servers.items()}
             for _ in range(3):
                 self.sentinels.append(SentinelServer(masters).start())

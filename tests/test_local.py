@@ -287,7 +287,7 @@ def test_idle_it_waits_for_blpop_timeout_and_uses_next_to_no_cpu(layer, channels
     layer.receive(channels)
     begun, cpu = time.time(), cpu_seconds()
     assert layer.receive(channels, block=True) == (None, None)
-    assert 1.9 < time.time() - begun < 2.5
+    assert 1.9 < time.time() - begun < 3.5  # servers before 6 look once a second whose time is up
     assert cpu_seconds() - cpu < 0.2
 
 
