@@ -52,7 +52,14 @@ class Process(object):
 
     def layer(self, **arguments):
         """A new layer of the release: a ``Released``. Needed: ``hosts``, ``prefix`` and ``stats_prefix``."""
-        return Released(self, self.ask({"new": by_text(arguments)}), arguments)
+        return self._make("RedisChannelLayer", arguments)
+
+    def sentinel_layer(self, **arguments):
+        """As ``layer``, over services of Sentinels; ``hosts`` are the Sentinels."""
+        return self._make("RedisSentinelChannelLayer", arguments)
+
+    def _make(self, kind, arguments):
+        return Released(self, self.ask({"new": kind, "kwargs": by_text(arguments)}), arguments)
 
     def ask(self, command):
         """Give one command, wait for its answer and return it, or raise what the release raised."""
@@ -98,7 +105,10 @@ class Released(object):
         self._number = number
         self.prefix = arguments["prefix"]
         self.stats_prefix = arguments["stats_prefix"]
-        self.ring_size = len(arguments["hosts"])
+        self.ring_size = self.attribute("ring_size")
+
+    def attribute(self, name):
+        return self._call("__getattribute__", name)
 
     def __getattr__(self, name):
         return functools.partial(self._call, six.ensure_text(name))

@@ -1,9 +1,9 @@
 """
 The published release at work: a program for the Python of ``environment.py``, and the language it speaks.
 
-A line in: ``{"new": arguments}`` makes a layer, answered by its number; ``{"layer": number, "call": method name,
-"args": list, "kwargs": dict}`` calls a method. A line out: ``{"answer": value}`` or ``{"raised": type name, "text":
-text}``. The first line out says what was imported. It ends where its input ends.
+A line in: ``{"new": class name, "kwargs": dict}`` makes a layer, answered by its number; ``{"layer": number, "call":
+method name, "args": list, "kwargs": dict}`` calls a method. A line out: ``{"answer": value}`` or ``{"raised": type
+name, "text": text}``. The first line out says what was imported. It ends where its input ends.
 """
 from __future__ import unicode_literals
 
@@ -61,9 +61,9 @@ def imported():
 
 def obey(command, layers):
     if "new" in command:
-        from asgi_redis import RedisChannelLayer
+        import asgi_redis
 
-        layers.append(RedisChannelLayer(**command["new"]))
+        layers.append(getattr(asgi_redis, command["new"])(**command["kwargs"]))
         return len(layers) - 1
     return getattr(layers[command["layer"]], command["call"])(*command["args"], **command["kwargs"])
 
