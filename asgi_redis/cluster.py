@@ -9,7 +9,7 @@ import six
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
-from .connections import call_all, connect_options, url_of, url_options
+from .connections import call_all, client_for_address, connect_options, url_of, url_options
 from .core import BaseRedisChannelLayer
 from .waiting import monotonic
 
@@ -168,9 +168,11 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         if node is None:
             self._refresh()
             node = self._cluster.get_node(error.host, error.port)
-        if node is None:  # it has no slot yet, so the others do not tell of it
+        if node is None:  # it has no slot yet, so that the others do not tell of it; or redis-py 4 forgets it for a while
             address = error.host, error.port
-            node = self._newcomers.setdefault((os.getpid(), address), ClusterNode(*address))
+            if (os.getpid(), address) not in self._newcomers:
+                self._newcomers[os.getpid(), address] = client_for_address(*address + (self._options,))
+            return self._newcomers[os.getpid(), address]
         return self._cluster.get_redis_connection(node)
 
     def _note_failure(self, index, error):

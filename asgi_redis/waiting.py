@@ -5,7 +5,6 @@ import binascii
 import logging
 import math
 import os
-import math
 import threading
 import time
 

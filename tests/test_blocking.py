@@ -148,6 +148,7 @@ def test_a_wait_leaves_nothing_in_redis(three):
     three.send("normal", {"n": 1})
     reader.join()
     assert reader.found == ("normal", {"n": 1})
+    assert three.receive(["normal"]) == (None, None)
     for index in range(3):
         assert three.connection(index).keys(three.prefix + "*") == []
 
