@@ -1,18 +1,21 @@
 from __future__ import unicode_literals
 
 import binascii
+import functools
 import os
 
 import pytest
 import redis
 import six
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 
 from . import servers
 
 #: Written with async and await.
 collect_ignore = ["test_asyncio.py"] if six.PY2 else []
+
+needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
 
 
 @pytest.fixture
@@ -52,3 +55,33 @@ def shards(request):
 def client():
     """A redis-py client of the first server, to see what is in Redis."""
     return redis.StrictRedis.from_url(servers.hosts()[0])
+
+
+class Topology(object):
+    """``servers``: what runs, if tests need it; ``make(**arguments)`` makes a layer, and can be pickled."""
+
+    def __init__(self, make, servers=None):
+        self.make = make
+        self.servers = servers
+
+
+@pytest.fixture(scope="session")
+def plain():
+    yield Topology(functools.partial(RedisChannelLayer, hosts=servers.hosts(4)))
+
+
+@pytest.fixture(scope="session")
+def sentinel():
+    with servers.Sentinels() as running:
+        yield Topology(functools.partial(RedisSentinelChannelLayer, hosts=running.hosts), running)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster():
+    with servers.Cluster() as running:
+        yield Topology(functools.partial(RedisClusterChannelLayer, hosts=running.hosts), running)
+
+
+@pytest.fixture(params=["plain", "sentinel", pytest.param("redis_cluster", marks=needs_cluster)])
+def topology(request):
+    return request.getfixturevalue(request.param)

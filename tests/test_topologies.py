@@ -2,53 +2,21 @@
 from __future__ import print_function, unicode_literals
 
 import collections
-import functools
 import threading
 import time
 
 import pytest
 from asgiref import conformance
 
-from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+from asgi_redis import RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.embedded import free_port
 
 from . import servers, traffic
+from .conftest import needs_cluster
 from .test_exactly_once import MESSAGES as MESSAGES_ON_ONE_SERVER
 
 #: For each of the topologies; the whole number goes through one server.
 MESSAGES = MESSAGES_ON_ONE_SERVER // 5
-
-needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
-
-
-class Topology(object):
-    """``servers``: what runs, if tests need it; ``make(**arguments)`` makes a layer, and can be pickled."""
-
-    def __init__(self, make, servers=None):
-        self.make = make
-        self.servers = servers
-
-
-@pytest.fixture(scope="module")
-def plain():
-    yield Topology(functools.partial(RedisChannelLayer, hosts=servers.hosts(4)))
-
-
-@pytest.fixture(scope="module")
-def sentinel():
-    with servers.Sentinels() as running:
-        yield Topology(functools.partial(RedisSentinelChannelLayer, hosts=running.hosts), running)
-
-
-@pytest.fixture(scope="module")
-def redis_cluster():
-    with servers.Cluster() as running:
-        yield Topology(functools.partial(RedisClusterChannelLayer, hosts=running.hosts), running)
-
-
-@pytest.fixture(params=["plain", "sentinel", pytest.param("redis_cluster", marks=needs_cluster)])
-def topology(request):
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -202,6 +170,22 @@ class Traffic(object):
         return collections.Counter(self.found)
 
 
+@pytest.fixture
+def start_traffic():
+    """``start_traffic(make)`` gives a ``Traffic``, which ends with the test, also where that fails."""
+    started = []
+
+    def start(make):
+        started.append(Traffic(make))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.writing = each.reading = False
+        for thread in each.threads:
+            thread.join()
+
+
 def check(counts, acknowledged, since):
     """Nothing twice, and everything acknowledged after number ``since`` once."""
     assert set(counts.values()) == {1}
@@ -209,10 +193,10 @@ def check(counts, acknowledged, since):
 
 
 @needs_cluster
-def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster):
+def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster, start_traffic):
     topology = redis_cluster
     running = topology.servers
-    traffic_ = Traffic(topology.make)
+    traffic_ = start_traffic(topology.make)
     traffic_.wait_for_more()
     layer = topology.make()
     for index in range(layer.ring_size):
@@ -226,10 +210,10 @@ def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster):
     check(traffic_.stop(), traffic_.acknowledged, 0)
 
 
-def test_a_sentinel_fails_over_in_the_middle_of_traffic(sentinel):
+def test_a_sentinel_fails_over_in_the_middle_of_traffic(sentinel, start_traffic):
     topology = sentinel
     running = topology.servers
-    traffic_ = Traffic(topology.make)
+    traffic_ = start_traffic(topology.make)
     traffic_.wait_for_more()
     master = running.master("alpha")
     master.kill()
@@ -249,9 +233,9 @@ def test_a_sentinel_is_lost(sentinel):
 
 
 @needs_cluster
-def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster):
+def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster, start_traffic):
     topology = redis_cluster
-    traffic_ = Traffic(topology.make)
+    traffic_ = start_traffic(topology.make)
     traffic_.wait_for_more()
     topology.servers.fail_over(topology.servers.masters()[0])
     traffic_.wait_for_more()
