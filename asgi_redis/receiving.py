@@ -12,6 +12,7 @@ from .inbox import Inbox
 from .outages import Outages
 from .readers import Readers
 from .shards import SENDER_MS
+from .unsettled import Unsettled
 from .waiting import Lost, Waiter, first_message, monotonic
 
 #: How many expired messages one run of a script drops at the most: about a millisecond's work.
@@ -31,8 +32,7 @@ class Receiving(Background):
     def _setup_receiving(self, reconnect_timeout):
         self._inbox = Inbox()
         self._readers = Readers(self.client_prefix)
-        #: (shard, queue key, message key) of what was popped, but could not be put back yet.
-        self._popped = set()
+        self._unsettled = Unsettled()
         self._outages = Outages(reconnect_timeout)
         #: When each process-specific queue was last announced, by ``monotonic``.
         self._announced = {}
@@ -120,10 +120,11 @@ class Receiving(Background):
 
     def _settle(self, index, reader):
         """Put back what could not be put back before, and what ``reader`` took if its last call was not answered."""
-        if self._popped:
-            for popped in [popped for popped in self._popped if popped[0] == index]:
-                self._run(index, scripts.restore, list(popped[1:]), [self._queue_ms])
-                self._popped.discard(popped)
+        if self._unsettled:
+            self._unsettled.settle(
+                index, self.connection(index),
+                lambda *keys: self._run(index, scripts.restore, list(keys), [self._queue_ms]),
+            )
         if reader.unanswered:
             self._recover(index, reader)
 
@@ -225,7 +226,8 @@ class Receiving(Background):
                 return None
         try:
             popped = first_message(
-                waits, max(seconds, 0.001), limit, waiter, lambda place, *keys: self._restore(shards[place], *keys)
+                waits, max(seconds, 0.001), limit, waiter, lambda place, *keys: self._restore(shards[place], *keys),
+                lambda place, pop: self._unsettled.add_pop(shards[place], pop),
             )
         except Lost as lost:
             self._note_failure(shards[lost.place], lost.error)
@@ -241,10 +243,10 @@ class Receiving(Background):
         try:
             found = self._take_from_shard(index, [queue], message_key)
         except RedisError as error:
-            self._popped.add((index, self._key(index, queue), message_key))
+            self._unsettled.add_message(index, self._key(index, queue), message_key)
             return self._note_failure(index, error)
         except BaseException:
-            self._popped.add((index, self._key(index, queue), message_key))
+            self._unsettled.add_message(index, self._key(index, queue), message_key)
             raise
         self._outages.end(index)
         return found
@@ -254,7 +256,7 @@ class Receiving(Background):
         try:
             self._insist(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
         except BaseException as error:
-            self._popped.add((index, queue_key, message_key))
+            self._unsettled.add_message(index, queue_key, message_key)
             if not isinstance(error, RedisError):
                 raise
 

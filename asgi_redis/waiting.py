@@ -189,14 +189,15 @@ class BlockingPop(object):
             release(self.client, connection)
 
 
-def first_message(queues, seconds, limit, waiter, restore):
+def first_message(queues, seconds, limit, waiter, restore, keep):
     """
     Wait on all servers at once for a message key.
 
     ``queues``: a list of (client, queue keys). ``seconds``: how long the servers wait at most, rounded up to a whole
     number, as they need; ``limit``: after how many it returns anyway, or None. ``waiter``: a ``Waiter``, in
     its ``with`` block. ``restore(place, queue key, message key)`` puts back what a server popped but did not come
-    first.
+    first. ``keep(place, pop)`` keeps a pop that could not be ended, for its server does not answer. To close the
+    connection would not help: a server that was stopped goes on with what it was told, and pops for nobody.
 
     Returns (place in ``queues``, queue key, message key), or None where the time was up or ``waiter`` was woken. Raises
     ``Lost`` where a server fails.
@@ -213,7 +214,7 @@ def first_message(queues, seconds, limit, waiter, restore):
         return _first_answer(pops, waiter, deadline, deadline if limit is None else monotonic() + limit)
     finally:
         for pop in pops:
-            _cancel(pop, restore)
+            _cancel(pop, restore, keep)
 
 
 def _first_answer(pops, waiter, deadline, until):
@@ -247,14 +248,16 @@ def _answered(pops, waiter, deadline, until):
         woken = waiter.fileno() in readable(pops + [waiter], max(min(until, deadline) - monotonic(), 0))
 
 
-def _cancel(pop, restore):
+def _cancel(pop, restore, keep):
     """End ``pop``, whatever happens: others are to be ended too. The error that matters is raised elsewhere."""
     try:
         answer = pop.cancel()
         if answer:
             restore(pop.place, answer[0], answer[1])
-    except (Lost, RedisError):
-        pop.close()  # the server's next command will tell
+    except Lost:
+        pass  # its connection is broken
+    except RedisError:
+        keep(pop.place, pop)
     except Exception:
         logger.exception("Could not end a blocking pop.")
         pop.close()

@@ -1,0 +1,248 @@
+"""Answers that are lost, servers that stop for a while: every message is received, once, in order."""
+from __future__ import unicode_literals
+
+import collections
+import os
+import signal
+import time
+
+import pytest
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import Server
+
+from .faults.proxy import Cut, Hold, Pass, Proxy
+from .test_blocking import Reader, wait_until_blocked
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server):
+    proxy = Proxy(server.port)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def direct(server):
+    """A layer that reaches the server without the proxy."""
+    return RedisChannelLayer(hosts=[server.url])
+
+
+@pytest.fixture
+def layer(proxy):
+    """A layer behind the proxy, with its connection made."""
+    layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d/0" % proxy.port])
+    layer.receive(["warm-up"])
+    return layer
+
+
+@pytest.mark.parametrize("channels", [["normal"], ["other", "normal"]])
+def test_a_message_whose_answer_was_lost_comes_with_the_next_receive(proxy, layer, direct, channels):
+    for number in range(3):
+        direct.send("normal", {"n": number})
+    proxy.mode = Cut(1)
+    with pytest.raises(ConnectionError):
+        layer.receive(channels)
+    proxy.mode = Pass()
+    assert [layer.receive(channels)[1]["n"] for _ in range(3)] == [0, 1, 2]
+    assert layer.receive(channels) == (None, None)
+
+
+def test_it_goes_back_to_its_queue_also_where_the_next_receive_is_for_another(proxy, layer, direct):
+    direct.send("process!x", {"n": 0})
+    proxy.mode = Cut(1)
+    with pytest.raises(ConnectionError):
+        layer.receive(["process!"])
+    proxy.mode = Pass()
+    assert layer.receive(["other"]) == (None, None)
+    assert direct.receive(["process!"]) == ("process!x", {"n": 0})
+
+
+def test_a_blocking_receive_gets_it_by_itself(proxy, layer, direct):
+    direct.send("normal", {"n": 0})
+    cut = proxy.mode = Cut(1)
+    reader = Reader(layer, ["normal"])
+    while not cut.swallowed:
+        time.sleep(0.001)
+    proxy.mode = Pass()
+    reader.join()
+    assert reader.found == ("normal", {"n": 0})
+    assert layer.receive(["normal"]) == (None, None)
+
+
+def test_what_a_reader_got_does_not_come_again(proxy, layer, direct):
+    direct.send("normal", {"n": 0})
+    assert layer.receive(["normal"])[1] == {"n": 0}
+    proxy.mode = Cut(1)
+    with pytest.raises(ConnectionError):
+        layer.receive(["normal"])
+    proxy.mode = Pass()
+    assert layer.receive(["normal"]) == (None, None)
+
+
+def test_a_receive_that_reaches_the_server_late_takes_nothing(proxy, layer, direct):
+    layer.connection(0).connection_pool.connection_kwargs["socket_timeout"] = 0.2
+    layer.connection(0).connection_pool.disconnect()
+    layer.receive(["normal"])
+    held = proxy.mode = Hold()
+    with pytest.raises(TimeoutError):
+        layer.receive(["normal"])
+    proxy.mode = Pass()
+    assert layer.receive(["normal"]) == (None, None)
+    direct.send("normal", {"n": 0})
+    calls = direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"]
+    held.let_go()
+    while direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"] == calls:
+        time.sleep(0.001)
+    assert layer.receive(["normal"]) == ("normal", {"n": 0})
+
+
+@pytest.mark.parametrize("send", [
+    lambda layer: layer.send("normal", {"n": 0}),
+    lambda layer: layer.send("process!x", {"n": 0}),
+    lambda layer: layer.send_group("crowd", {"n": 0}),
+    lambda layer: layer._put_back("normal", {"n": 0}),
+], ids=["normal", "process-specific", "group", "put back"])
+def test_a_send_whose_answer_was_lost_is_not_sent_twice(proxy, layer, direct, send):
+    direct.group_add("crowd", "normal")
+    direct.group_add("crowd", "process!x")
+    received = []
+
+    class CutOnce(Cut):
+        """Swallows the first answer to what has put something into a queue, and receives that before it ends."""
+
+        def answer(self, link, data):
+            found = [] if received else receive_all(direct)
+            received.extend(found)
+            return super(CutOnce, self).answer(link, data) if found else data
+
+    cut = proxy.mode = CutOnce(1)
+    send(layer)
+    assert sum(cut.swallowed.values()) == 1
+    proxy.mode = Pass()
+    send(layer)
+    received += receive_all(direct)
+    assert received and set(collections.Counter(received).values()) == {2}
+
+
+def receive_all(layer):
+    """The channels of all messages that are there."""
+    return [channel for channel, _ in iter(lambda: layer.receive(["normal", "process!"]), (None, None))]
+
+
+# A server that stops, and goes on.
+
+
+class Stopped(object):
+    """The server does nothing inside this ``with`` block."""
+
+    def __init__(self, server):
+        self.pid = server.process.pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def __exit__(self, *error):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")
+
+
+@needs_stop
+def test_a_send_to_a_server_that_has_stopped_raises_in_time(server, direct):
+    direct.send("normal", {"n": 0})
+    with Stopped(server):
+        begun = time.time()
+        with pytest.raises(RedisError):
+            direct.send("normal", {"n": 1})
+        assert 5 <= time.time() - begun < 14
+    found = [message["n"] for _, message in iter(lambda: direct.receive(["normal"]), (None, None))]
+    assert found in ([0], [0, 1])
+
+
+@needs_stop
+def test_a_shard_that_has_stopped_is_noticed_and_the_others_are_read(server, direct):
+    with Server() as other:
+        layer = RedisChannelLayer(hosts=[server.url, other.url])
+        alone = RedisChannelLayer(hosts=[other.url], capacity=1000)
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(layer, 2)
+        with Stopped(server):
+            alone.send("normal", {"n": 0})
+            reader.join()
+            assert reader.found == ("normal", {"n": 0})
+            layer.receive(["normal"], block=True)  # notices
+            for number in range(10):
+                alone.send("normal", {"n": number})
+                begun = time.time()
+                assert layer.receive(["normal"], block=True) == ("normal", {"n": number})
+                assert time.time() - begun < 3
+            direct_reader = Reader(layer, ["normal"])
+        direct.send("normal", {"n": 11})
+        direct_reader.join()
+        assert direct_reader.found == ("normal", {"n": 11})
+
+
+@needs_stop
+def test_what_a_stopped_server_pops_when_it_goes_on_is_received(server, direct):
+    with Server() as other:
+        layer = RedisChannelLayer(hosts=[server.url, other.url])
+        alone = RedisChannelLayer(hosts=[other.url])
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(layer, 2)
+        sender = direct.connection(0).connection_pool.get_connection("_")
+        sender.connect()
+        with Stopped(server):
+            # It is in the server's hands before the reader gives its blocking pop up.
+            key = "asgi:%032x" % 1
+            sender.send_command(str("SET"), key, direct.serialize({"n": 1}), "EX", 60)
+            sender.send_command(str("RPUSH"), "asgi:normal", key)
+            alone.send("normal", {"n": 0})
+            reader.join()
+            assert reader.found == ("normal", {"n": 0})
+        assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+
+
+@needs_stop
+def test_what_could_not_be_put_back_is_put_back_later(server, direct):
+    direct.send("normal", {"n": 1})
+    direct.send("normal", {"n": 2})
+    queue_key, message_key = direct.connection(0).blpop(["asgi:normal"])
+    with Stopped(server):
+        direct._restore(0, queue_key, message_key)
+    assert [direct.receive(["normal"])[1]["n"] for _ in range(2)] == [1, 2]
+
+
+# Out of memory.
+
+
+@pytest.mark.parametrize("channel", ["normal", "reader?x", "process!x"])
+def test_messages_are_received_where_the_server_is_out_of_memory(server, channel):
+    layer = RedisChannelLayer(hosts=[server.url], capacity=10 ** 6)
+    receivable = channel.split("!")[0] + "!" if "!" in channel else channel
+    layer.receive([receivable])
+    layer.send(channel, {"n": 1})
+    layer.send(channel, {"n": 2})
+    client = layer.connection(0)
+    client.config_set("maxmemory", 1)
+    with pytest.raises(RedisError):
+        layer.send("normal", {})
+    reader = Reader(layer, [receivable])
+    reader.join()
+    assert (reader.found, reader.error) == ((channel, {"n": 1}), None)
+    assert layer.receive([receivable]) == (channel, {"n": 2})
+    client.config_set("maxmemory", 0)
+    layer.send(channel, {"n": 3})
+    queue_key, key = client.blpop([layer.prefix + receivable])
+    client.config_set("maxmemory", 1)
+    layer._restore(0, queue_key, key)
+    assert layer.receive([receivable]) == (channel, {"n": 3})
