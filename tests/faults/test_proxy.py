@@ -1,0 +1,117 @@
+"""The proxy itself, between a redis-py client and a real server."""
+from __future__ import unicode_literals
+
+import threading
+import time
+
+import pytest
+import redis
+from redis.exceptions import ConnectionError, TimeoutError
+
+from asgi_redis.connections import call, client_for_address
+
+from .. import servers
+from .proxy import Cut, Delay, Drop, Hold, Pass, Proxy, Requests
+
+
+@pytest.fixture
+def proxy():
+    proxy = Proxy(servers.plain()[0].port).start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def client(proxy):
+    """A client that says nothing of its own on a connection."""
+    return client_for_address("127.0.0.1", proxy.port, {"socket_timeout": 0.5})
+
+
+@pytest.fixture
+def server():
+    client = redis.StrictRedis(port=servers.plain()[0].port)
+    client.delete("key")
+    yield client
+    client.delete("key")
+
+
+def test_it_passes_on(proxy, client, server):
+    call(client, "SET", "key", "x" * 1000000)
+    assert call(client, "GET", "key") == server.get("key") == b"x" * 1000000
+
+
+def test_it_cuts_after_the_request_and_before_the_answer(proxy, client, server):
+    call(client, "PING")
+    proxy.mode = Cut(2)
+    assert call(client, "INCR", "key") == 1
+    with pytest.raises(ConnectionError):
+        call(client, "INCR", "key")
+    assert server.get("key") == b"2"
+    assert proxy.mode.swallowed == {b"INCR": 1}
+
+
+@pytest.mark.parametrize("content, messages", [(["a"], 1), ([], 0)])
+def test_it_counts_the_messages_that_it_swallows(proxy, client, server, content, messages):
+    for word in content:
+        server.rpush("key", word)
+    call(client, "PING")
+    proxy.mode = Cut(1)
+    client.connection_pool.connection_kwargs["socket_timeout"] = 5
+    with pytest.raises((ConnectionError, TimeoutError)):
+        client.execute_command("BLPOP", "key", 1)
+    assert proxy.mode.messages == messages
+
+
+def test_it_delays(proxy, client):
+    call(client, "PING")
+    proxy.mode = Delay(0.1, 0.15)
+    begun = time.time()
+    call(client, "PING")
+    assert 0.2 <= time.time() - begun < 0.5
+
+
+def test_what_it_holds_arrives_in_the_end_though_its_client_has_gone(proxy, client, server):
+    call(client, "PING")
+    proxy.mode = hold = Hold()
+    with pytest.raises((ConnectionError, TimeoutError)):
+        call(client, "INCR", "key")
+    assert server.get("key") is None
+    proxy.mode = Pass()
+    hold.let_go()
+    servers.eventually(lambda: server.get("key") == b"1", "the request arrives")
+
+
+def test_what_it_drops_is_gone_and_its_client_waits(proxy, client, server):
+    call(client, "PING")
+    proxy.mode = Drop()
+    with pytest.raises(TimeoutError):
+        call(client, "INCR", "key")
+    proxy.mode = Pass()
+    assert call(client, "INCR", "key") == 1
+
+
+def test_it_leaves_connections_half_open(proxy, client, server):
+    call(client, "PING")
+    found = []
+
+    def ask():
+        try:
+            call(client, "INCR", "key")
+        except Exception as error:
+            found.append(error)
+
+    proxy.sever()
+    other = client_for_address("127.0.0.1", proxy.port, {})
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert call(other, "PING") == b"PONG"
+    thread.join()
+    assert isinstance(found[0], TimeoutError)
+    assert server.get("key") is None
+
+
+def test_it_reads_commands_that_come_in_pieces():
+    requests = Requests()
+    for byte in bytearray(b"*1\r\n$4\r\nPING\r\n*2\r\n$5\r\nblpop\r\n$4\r\n\r\n\r\n\r\n*1"):
+        requests.feed(bytes(bytearray([byte])))
+    assert requests.last == b"BLPOP"
