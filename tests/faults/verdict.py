@@ -1,0 +1,132 @@
+"""What a fault did to the traffic, and whether that is more than it explains."""
+from __future__ import unicode_literals
+
+from .traffic import CHANNELS, CROWD, NORMAL, queue_of
+
+#: Seconds before a failover in which what was acknowledged need not have reached the replica.
+NOT_REPLICATED = 2
+
+
+class Harm(object):
+    """
+    What a fault has done. ``began``, ``ended``: when, as by ``time.time()``. ``swallowed``: how many popped messages
+    its proxies did not deliver.
+    """
+
+    def __init__(self):
+        self.began = self.ended = None
+        self.swallowed = 0
+        self._excuses = []
+
+    def forgets(self, index, until):
+        """Shard ``index`` lost its memory at ``until``: what was sent there before is gone."""
+        self._excuses.append((index, 0, until))
+
+    def fails_over(self, index, until):
+        """Shard ``index`` has another master since ``until``: what had not reached the replica is gone."""
+        self._excuses.append((index, self.began - NOT_REPLICATED, until))
+
+    def explains(self, shards, begun, ended):
+        """Whether it explains that a message was lost that was sent to, or by way of, one of ``shards``."""
+        return any(
+            index in shards and begun <= until and ended >= since for index, since, until in self._excuses
+        )
+
+
+class Verdict(object):
+    """
+    The figures of one scenario. ``harm``: what was done; ``layer``: knows which channel lies on which shard;
+    ``problems``: what else went wrong, a list of texts.
+    """
+
+    def __init__(self, record, harm, layer, problems=()):
+        self.record = record
+        self.harm = harm
+        self.layer = layer
+        self._problems = list(problems)
+        self.acknowledged = len(record.sent)
+        self.raised = sum(error is not None for _, _, error in record.calls)
+        self.lost = [delivery for delivery in record.sent if delivery not in record.got]
+        self.unexplained = self._without_swallowed([d for d in self.lost if not self._is_explained(d)])
+        self.duplicated = [delivery for delivery, times in record.got.items() if len(times) > 1]
+        self.disordered = [delivery for channel in CHANNELS if channel != NORMAL for delivery in self._late(channel)]
+        self.longest_send = max([ended - begun for begun, ended, _ in record.calls] or [0])
+        self.recovery = self._recovery()
+
+    def _shards(self, channel):
+        """The shards by way of which a message comes to ``channel``."""
+        shards = set(self.layer._shards(queue_of(channel)))
+        if "!" in channel:
+            shards.add(self.layer.consistent_hash(CROWD))
+        return shards
+
+    def _is_explained(self, delivery):
+        return self.harm.explains(self._shards(delivery.channel), *self.record.sent[delivery])
+
+    def _without_swallowed(self, lost):
+        """``lost`` without as many entries of queues as were swallowed. An entry may be a batch."""
+        entries = {}
+        for delivery in lost:
+            entries.setdefault(delivery._replace(channel=queue_of(delivery.channel)), []).append(delivery)
+        rest = sorted(entries)[self.harm.swallowed:]
+        return [delivery for entry in rest for delivery in entries[entry]]
+
+    def _late(self, channel):
+        """What arrived on ``channel`` after something that the same writer had sent later. Repeats don't count."""
+        highest, seen, late = {}, set(), []
+        for delivery in self.record.order[channel]:
+            if delivery in seen:
+                continue
+            seen.add(delivery)
+            if delivery.number < highest.get(delivery.writer, -1):
+                late.append(delivery)
+            else:
+                highest[delivery.writer] = delivery.number
+        return late
+
+    def _recovery(self):
+        """
+        Seconds from the end of the fault until on every channel a message had been acknowledged and received; None
+        where that did not come.
+        """
+        times = dict.fromkeys(CHANNELS)
+        for delivery, (_, ended) in self.record.sent.items():
+            done = max([ended] + self.record.got.get(delivery, [])[:1])
+            if delivery in self.record.got and done >= self.harm.ended:
+                known = times[delivery.channel]
+                times[delivery.channel] = done if known is None else min(done, known)
+        return None if None in times.values() else max(max(times.values()) - self.harm.ended, 0)
+
+    def __str__(self):
+        return (
+            "%d acknowledged, %d calls raised, %d lost, %d of these unexplained, %d duplicated, %d out of order, longest "
+            "send %.2f s, whole again after %s s, swallowed %d" % (
+                self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.duplicated),
+                len(self.disordered), self.longest_send, self.recovery, self.harm.swallowed,
+            )
+        )
+
+    @property
+    def problems(self):
+        """What the fault does not explain: a list of texts, empty where all is well."""
+        problems = list(self._problems)
+        problems += ["%s died:\n%s" % death for death in self.record.died]
+        for what, deliveries in (
+            ("lost", self.unexplained), ("duplicated", self.duplicated), ("out of order", self.disordered),
+        ):
+            if deliveries:
+                problems.append("%d %s: %s" % (len(deliveries), what, self._describe(deliveries)))
+        if self.recovery is None:
+            problems.append("The traffic did not become whole again.")
+        return problems
+
+    def _describe(self, deliveries):
+        """The first few, with the times of their sends and receipts in seconds after the beginning of the fault."""
+        def relative(times):
+            return ", ".join("%.3f" % (when - self.harm.began) for when in times)
+
+        return "; ".join(
+            "%s %d/%d sent %s got %s" % (
+                delivery + (relative(self.record.sent.get(delivery, ())), relative(self.record.got.get(delivery, ())))
+            ) for delivery in sorted(deliveries)[:8]
+        )
