@@ -2,18 +2,17 @@
 from __future__ import unicode_literals
 
 import contextlib
-import itertools
 import signal
 import time
 
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ResponseError
 
 from asgi_redis.connections import call
 from asgi_redis.embedded import Server
 
 from .. import servers
 from .proxy import Cut, Delay, Drop, Hold, Pass
-from .topologies import One, OnCluster, OnSentinel, Three, client, role
+from .topologies import One, OnCluster, OnSentinel, Three, client, hurry, role
 
 SERVERS = [One, Three]
 ALL = [One, Three, OnSentinel, OnCluster]
@@ -137,6 +136,7 @@ def demote(topology, harm):
     """With REPLICAOF, both ways: what comes to the server while it is a replica is refused."""
     first = topology.master(0)
     with Server(["--replicaof", "127.0.0.1", str(first.port)]) as second:
+        hurry(second)
         servers.eventually(lambda: servers.is_in_sync(second), "the replica has its master's data")
         client(second).execute_command("REPLICAOF", "NO", "ONE")
         client(first).execute_command("REPLICAOF", "127.0.0.1", second.port)

@@ -58,7 +58,7 @@ def measure(topology, scenario):
     """The ``Verdict`` on what ``scenario`` did to the traffic on ``topology``."""
     harm = Harm()
     with Traffic(topology.make) as traffic:
-        assert traffic.goes_through(time.time()), "No traffic even without a fault: %s" % traffic.record.died
+        assert traffic.goes_through(), "No traffic even without a fault: %s" % traffic.record.died
         harm.began = time.time()
         scenario.do(topology, harm)
         harm.ended = time.time()
@@ -66,7 +66,7 @@ def measure(topology, scenario):
         for index, master in enumerate(topology.masters()):
             if master is not topology.before[index]:
                 harm.fails_over(index, time.time())
-        traffic.goes_through(harm.ended)
+        traffic.goes_through()
         problems = traffic.end(topology.pending)
     return Verdict(traffic.record, harm, topology.layer, problems)
 
@@ -81,4 +81,4 @@ def test_fault(kind, scenario, running, verdicts):
         raise
     verdicts.append((kind, scenario, verdict))
     print(verdict)
-    assert verdict.problems == []
+    assert verdict.problems == [], "\n".join(verdict.problems)

@@ -46,6 +46,8 @@ class Topology(object):
         self.make = functools.partial(make, hosts=self.hosts(proxied=self.proxied))
         self.layer = make(hosts=self.hosts(proxied=False))
         self.before = self.masters()
+        for server in self.data_servers():
+            hurry(server)
 
     @property
     def victim(self):
@@ -57,7 +59,8 @@ class Topology(object):
         return [self.master(index) for index in range(self.layer.ring_size)]
 
     def is_as_before(self):
-        return all(server.process for server in self.running()) and self.masters() == self.before
+        """Whether the next scenario can have it."""
+        return all(server.process for server in self.data_servers()) and self.masters() == self.before
 
     def pending(self):
         """How many messages the queues hold, 1 where that can't be known."""
@@ -96,7 +99,7 @@ class One(Topology):
     def hosts(self, proxied):
         return ["redis://127.0.0.1:%d" % part.port for part in (self.proxies if proxied else self._servers)]
 
-    def running(self):
+    def data_servers(self):
         return self._servers
 
     def master(self, index):
@@ -126,9 +129,11 @@ class OnSentinel(Topology):
     def hosts(self, proxied):
         return self.sentinels.hosts
 
-    def running(self):
-        every = [server for pair in self.sentinels.servers.values() for server in pair]
-        return every + self.sentinels.sentinels
+    def data_servers(self):
+        return [server for pair in self.sentinels.servers.values() for server in pair]
+
+    def is_as_before(self):
+        return all(each.process for each in self.sentinels.sentinels) and super(OnSentinel, self).is_as_before()
 
     def service(self, index):
         return self.sentinels.services[index]
@@ -164,7 +169,7 @@ class OnCluster(Topology):
     def hosts(self, proxied):
         return self.cluster.hosts
 
-    def running(self):
+    def data_servers(self):
         return self.cluster.servers
 
     def master(self, index):
@@ -179,6 +184,11 @@ class OnCluster(Topology):
         return len(masters) == self.cluster.MASTERS and all(
             server in masters or servers.is_in_sync(server) for server in self.cluster.running()
         )
+
+
+def hurry(server):
+    """Let replicas have the data at once, not after the five seconds in which others might want it too."""
+    client(server).config_set("repl-diskless-sync-delay", 0)
 
 
 def role(server):

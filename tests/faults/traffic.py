@@ -29,6 +29,9 @@ CHANNELS = [NORMAL] + SINGLE + MEMBERS
 PACE = 0.004
 GROUP_EVERY = 5
 
+#: So many messages must arrive after a fault, and before it, for the traffic to count as whole.
+ENOUGH = 300
+
 #: Seconds after which a blocking receive comes back with nothing.
 READER_WAITS = 1
 
@@ -118,6 +121,7 @@ class Record(object):
         self.idle = collections.Counter()
         #: {channel: when the last send began that was acknowledged and whose message was received}
         self.whole = dict.fromkeys(CHANNELS, 0)
+        self.arrived = 0
         self.missing = set()
 
     def note(self, event):
@@ -145,6 +149,7 @@ class Record(object):
             self._note_whole(delivery)
 
     def _note_whole(self, delivery):
+        self.arrived += 1
         self.whole[delivery.channel] = max(self.whole[delivery.channel], self.sent[delivery][0])
 
     def _note_idle(self, reader):
@@ -199,9 +204,16 @@ class Traffic(object):
                 except (EOFError, IOError):
                     return
 
-    def goes_through(self, since):
-        """Whether, in ``PATIENCE`` seconds, every channel gets a message whose send began after ``since``."""
-        return self.record.wait_for(lambda: min(self.record.whole.values()) > since, PATIENCE)
+    def goes_through(self):
+        """
+        Wait until every channel has got messages that were sent from now on; and all together, ``ENOUGH``. Whether that
+        came in ``PATIENCE`` seconds, and nobody died.
+        """
+        since, enough = time.time(), self.record.arrived + ENOUGH
+        self.record.wait_for(lambda: self.record.died or (
+            min(self.record.whole.values()) > since and self.record.arrived >= enough
+        ), PATIENCE)
+        return not self.record.died and min(self.record.whole.values()) > since
 
     def end(self, pending):
         """
