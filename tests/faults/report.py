@@ -1,1 +1,101 @@
-def text(found): return ""
+"""docs/reliability.rst, of what one run has measured."""
+from __future__ import unicode_literals
+
+import platform
+import subprocess
+
+import redis
+
+import asgi_redis
+from asgi_redis.embedded import server_binary
+
+from .scenarios import CUT_EVERY, LASTS
+from .traffic import GROUP_EVERY, READERS, WRITERS
+from .verdict import NOT_REPLICATED
+
+HEAD = """\
+What arrives while things fail
+==============================
+
+Real servers, and real processes: {writers} writers, and {readers} readers that block. Each writer sends numbered
+messages to a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and every
+{group_every}th time to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile
+something fails, for {lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on
+every channel again, the writers stop, and the readers read what is there.
+
+acknowledged
+   Messages whose send returned; one to a group counts once for each member. Sends that raised are not counted: their
+   messages may arrive or not, but not twice.
+lost, explained
+   Acknowledged messages that did not arrive, and those of them that the fault explains (below).
+twice, disordered
+   Messages that arrived twice; and those on ``?`` and ``!`` channels that arrived after a later one of the same writer.
+longest send
+   Seconds until a send returned or raised.
+whole again
+   Seconds from the end of the fault until a message had been sent and received on every channel.
+
+What a fault explains:
+
+* A server that lost its memory: the loss of messages that were sent to it before.
+* A failover: the loss of messages that were acknowledged less than {not_replicated} seconds before it, or by the old
+  master until it heard of it. Redis replicates after it has answered. Also where a fault only led to a failover, as a
+  master that stands still does.
+* A proxy that swallows answers (every {cut_every}th): the loss of one message for each answer of a BLPOP that had
+  popped one, since the specification promises that a message arrives at most once.
+* Nothing else explains anything, and nothing explains a message that arrives twice, disorder, or a reader that ends.
+
+Between processes and servers stands a TCP proxy where answers are cut, delayed, held up or dropped, and where
+connections are left half open: their servers' ends are gone, and the clients are not told. Servers of Sentinel and
+Cluster tell their clients their own addresses, past any proxy, so these faults are not tried there.
+
+``tox -e faults`` measures all this, and writes this page; ``pytest tests/faults`` tests a few of the faults, with
+``ASGI_REDIS_FAULTS=all`` in the environment all. Measured with {versions}.
+"""
+
+COLUMNS = ["fault", "acknowledged", "lost", "explained", "twice", "disordered", "longest send", "whole again"]
+
+
+def text(found):
+    """The page. ``found``: [(topology class, scenario, verdict), ...]."""
+    parts = [HEAD.format(
+        writers=WRITERS, readers=READERS, group_every=GROUP_EVERY, lasts=LASTS, not_replicated=NOT_REPLICATED,
+        cut_every=CUT_EVERY, versions=versions(),
+    )]
+    kinds = []
+    for kind, _, _ in found:
+        if kind not in kinds:
+            kinds.append(kind)
+    for kind in kinds:
+        rows = [row(scenario, verdict) for other, scenario, verdict in found if other is kind]
+        parts.append("\n\n%s\n%s\n\n%s\n\n%s" % (kind.name, "-" * len(kind.name), kind.__doc__, table(rows)))
+    return "".join(parts)
+
+
+def row(scenario, verdict):
+    return [
+        scenario.name + (" (fails)" if verdict.problems else ""),
+        "%d" % verdict.acknowledged,
+        "%d" % len(verdict.lost),
+        "%d" % (len(verdict.lost) - len(verdict.unexplained)),
+        "%d" % len(verdict.duplicated),
+        "%d" % len(verdict.disordered),
+        "%.2f" % verdict.longest_send,
+        "never" if verdict.recovery is None else "%.2f" % verdict.recovery,
+    ]
+
+
+def table(rows):
+    """A simple table of reStructuredText."""
+    widths = [max(len(cell) for cell in column) for column in zip(COLUMNS, *rows)]
+    line = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in [COLUMNS] + rows]
+    return "\n".join([line, lines[0], line] + lines[1:] + [line]) + "\n"
+
+
+def versions():
+    server = subprocess.check_output([server_binary(), "--version"]).decode("ascii").split()
+    return "asgi_redis %s, redis-py %s, Python %s, %s %s" % (
+        asgi_redis.__version__, redis.__version__, platform.python_version(), server[0],
+        next(word[2:] for word in server if word.startswith("v=")),
+    )

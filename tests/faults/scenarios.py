@@ -121,11 +121,13 @@ def client_pause(topology, harm):
 
 @scenario("out of memory", ALL, routine=[One])
 def out_of_memory(topology, harm):
-    victim = client(topology.master(topology.victim))
-    victim.config_set("maxmemory-policy", "noeviction")
-    victim.config_set("maxmemory", 1)
+    clients = [client(server) for server in topology.masters()]
+    for each in clients:
+        each.config_set("maxmemory-policy", "noeviction")
+        each.config_set("maxmemory", 1)
     time.sleep(LASTS)
-    victim.config_set("maxmemory", 0)
+    for each in clients:
+        each.config_set("maxmemory", 0)
 
 
 # Masters that change.
