@@ -140,9 +140,10 @@ def demote(topology, harm):
     with Server(["--replicaof", "127.0.0.1", str(first.port)]) as second:
         hurry(second)
         servers.eventually(lambda: servers.is_in_sync(second), "the replica has its master's data")
+        begun = time.time()
         client(second).execute_command("REPLICAOF", "NO", "ONE")
         client(first).execute_command("REPLICAOF", "127.0.0.1", second.port)
-        harm.fails_over(0, time.time())
+        harm.fails_over(0, begun, time.time())
         servers.eventually(lambda: servers.is_in_sync(first), "the old master follows the new one")
         time.sleep(LASTS)
         client(first).execute_command("REPLICAOF", "NO", "ONE")
@@ -151,11 +152,11 @@ def demote(topology, harm):
 @scenario("SENTINEL FAILOVER, and back", [OnSentinel])
 def sentinel_failover(topology, harm):
     for _ in range(2):
-        old = topology.master(topology.victim)
+        old, begun = topology.master(topology.victim), time.time()
         servers.eventually(lambda: has_begun(topology), "a failover begins")
         servers.eventually(lambda: topology.master(topology.victim) is not old, "another master is elected")
         topology.settle()
-        harm.fails_over(topology.victim, time.time())
+        harm.fails_over(topology.victim, begun, time.time())
 
 
 def has_begun(topology):
@@ -182,7 +183,7 @@ def cluster_failover(topology, harm):
 def master_killed(topology, harm):
     old = topology.master(topology.victim)
     old.kill()
-    harm.fails_over(topology.victim, time.time())
+    harm.fails_over(topology.victim, time.time(), time.time())
     servers.eventually(lambda: topology.master(topology.victim) is not old, "another master is elected")
 
 

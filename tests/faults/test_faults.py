@@ -65,7 +65,7 @@ def measure(topology, scenario):
         topology.settle()
         for index, master in enumerate(topology.masters()):
             if master is not topology.before[index]:
-                harm.fails_over(index, time.time())
+                harm.fails_over(index, harm.began, time.time())
         traffic.goes_through()
         problems = traffic.end(topology.pending)
     return Verdict(traffic.record, harm, topology.layer, problems)

@@ -16,21 +16,31 @@ class Harm(object):
     def __init__(self):
         self.began = self.ended = None
         self.swallowed = 0
-        self._excuses = []
+        self._forgotten = []
+        self._not_replicated = []
 
     def forgets(self, index, until):
         """Shard ``index`` lost its memory at ``until``: what was sent there before is gone."""
-        self._excuses.append((index, 0, until))
+        self._forgotten.append((index, 0, until))
 
-    def fails_over(self, index, until):
-        """Shard ``index`` has another master since ``until``: what had not reached the replica is gone."""
-        self._excuses.append((index, self.began - NOT_REPLICATED, until))
+    def fails_over(self, index, since, until):
+        """
+        Shard ``index`` got another master between ``since`` and ``until``: what the replica had not heard of when it
+        took over did not happen. That is true of sends, and of receives.
+        """
+        self._not_replicated.append((index, since - NOT_REPLICATED, until))
 
-    def explains(self, shards, begun, ended):
-        """Whether it explains that a message was lost that was sent to, or by way of, one of ``shards``."""
-        return any(
-            index in shards and begun <= until and ended >= since for index, since, until in self._excuses
-        )
+    def explains_loss(self, shards, begun, ended):
+        """Whether a message could get lost that was sent, from ``begun`` to ``ended``, by way of ``shards``."""
+        return covers(self._forgotten + self._not_replicated, shards, begun, ended)
+
+    def explains_repeat(self, shards, received):
+        """Whether a message could come again that was first ``received`` then, by way of ``shards``."""
+        return covers(self._not_replicated, shards, received, received)
+
+
+def covers(times, shards, begun, ended):
+    return any(index in shards and begun <= until and ended >= since for index, since, until in times)
 
 
 class Verdict(object):
@@ -48,7 +58,8 @@ class Verdict(object):
         self.raised = sum(error is not None for _, _, error in record.calls)
         self.lost = [delivery for delivery in record.sent if delivery not in record.got]
         self.unexplained = self._without_swallowed([d for d in self.lost if not self._is_explained(d)])
-        self.duplicated = [delivery for delivery, times in record.got.items() if len(times) > 1]
+        self.repeated = [delivery for delivery, times in record.got.items() if len(times) > 1]
+        self.duplicated = [delivery for delivery in self.repeated if not self._may_come_again(delivery)]
         self.disordered = [delivery for channel in CHANNELS if channel != NORMAL for delivery in self._late(channel)]
         self.longest_send = max([ended - begun for begun, ended, _ in record.calls] or [0])
         self.recovery = self._recovery()
@@ -61,7 +72,10 @@ class Verdict(object):
         return shards
 
     def _is_explained(self, delivery):
-        return self.harm.explains(self._shards(delivery.channel), *self.record.sent[delivery])
+        return self.harm.explains_loss(self._shards(delivery.channel), *self.record.sent[delivery])
+
+    def _may_come_again(self, delivery):
+        return self.harm.explains_repeat(self._shards(delivery.channel), self.record.got[delivery][0])
 
     def _without_swallowed(self, lost):
         """``lost`` without as many entries of queues as were swallowed. An entry may be a batch."""
