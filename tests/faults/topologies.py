@@ -1,4 +1,4 @@
-"""The servers behind a layer, whole at the entry of a ``with`` block: one, three, Sentinel services, a Redis Cluster."""
+"""The servers behind a layer: one, three, Sentinel services, a Redis Cluster."""
 from __future__ import unicode_literals
 
 import functools
@@ -27,6 +27,8 @@ def client(server):
 
 class Topology(object):
     """
+    Runs from the entry of a ``with`` block to its end.
+
     ``name``, as in the report. ``layer``: a layer on it, past any proxy. ``make()``: makes the layers of the traffic,
     and can be pickled. ``proxies``: one before each server where it was made ``proxied``.
     """

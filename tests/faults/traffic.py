@@ -228,16 +228,21 @@ class Traffic(object):
             self.record.wait_for(lambda: False, 0.05)
         before = dict(self.record.idle)
         self.record.wait_for(
-            lambda: self.record.died or all(self.record.idle[n] > before.get(n, 0) for n in range(READERS)), PATIENCE
+            lambda: self.record.died or all(self.record.idle[n] > before.get(n, 0) for n in range(READERS)),
+            max(deadline - time.time(), 5 * READER_WAITS),
         )
         self._stop_reading.set()
         return problems + self._join("reader", self.readers)
 
     def _join(self, kind, running):
+        """Wait for the end of processes. Returns a text for each that did not come to it by itself."""
         deadline = time.time() + PATIENCE
         for process in running:
             process.join(max(deadline - time.time(), 0))
-        return ["A %s is stuck in a call." % kind for process in running if process.is_alive()]
+        return [
+            "A %s is stuck in a call." % kind if process.is_alive() else "A %s was killed." % kind
+            for process in running if process.is_alive() or process.exitcode
+        ]
 
     def __exit__(self, *error):
         self._stop_writing.set()

@@ -1,6 +1,8 @@
 """What a fault did to the traffic, and whether that is more than it explains."""
 from __future__ import unicode_literals
 
+import collections
+
 from .traffic import CHANNELS, CROWD, NORMAL, queue_of
 
 #: Seconds before a failover in which what was acknowledged need not have reached the replica.
@@ -9,13 +11,14 @@ NOT_REPLICATED = 2
 
 class Harm(object):
     """
-    What a fault has done. ``began``, ``ended``: when, as by ``time.time()``. ``swallowed``: how many popped messages
-    its proxies did not deliver.
+    What a fault has done. ``began``, ``ended``: when, as by ``time.time()``. ``swallowed``: {command: how many of its
+    answers proxies did not deliver}; ``swallowed_messages``: in how many of them was a message that had been popped.
     """
 
     def __init__(self):
         self.began = self.ended = None
-        self.swallowed = 0
+        self.swallowed = collections.Counter()
+        self.swallowed_messages = 0
         self._forgotten = []
         self._not_replicated = []
 
@@ -82,7 +85,7 @@ class Verdict(object):
         entries = {}
         for delivery in lost:
             entries.setdefault(delivery._replace(channel=queue_of(delivery.channel)), []).append(delivery)
-        rest = sorted(entries)[self.harm.swallowed:]
+        rest = sorted(entries)[self.harm.swallowed_messages:]
         return [delivery for entry in rest for delivery in entries[entry]]
 
     def _late(self, channel):
@@ -113,11 +116,12 @@ class Verdict(object):
 
     def __str__(self):
         return (
-            "%d acknowledged, %d calls raised, %d lost, %d of these unexplained, %d duplicated, %d out of order, longest "
-            "send %.2f s, whole again after %s s, swallowed %d" % (
-                self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.duplicated),
-                len(self.disordered), self.longest_send, self.recovery, self.harm.swallowed,
-            )
+            "%d acknowledged, %d raised, %d lost (%d unexplained), %d repeated (%d unexplained), %d out of order, "
+            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages"
+        ) % (
+            self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.repeated),
+            len(self.duplicated), len(self.disordered), self.longest_send, self.recovery, dict(self.harm.swallowed),
+            self.harm.swallowed_messages,
         )
 
     @property
