@@ -68,7 +68,7 @@ def measure(topology, scenario):
                 harm.fails_over(index, harm.began, time.time())
         traffic.goes_through()
         problems = traffic.end(topology.pending)
-    return Verdict(traffic.record, harm, topology.layer, problems)
+    return Verdict(traffic.record, harm, topology.layer, problems, topology.left_behind())
 
 
 @pytest.mark.parametrize("kind, scenario", CASES)

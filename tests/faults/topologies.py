@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 import functools
 import itertools
+import re
 
 import redis
 from redis.exceptions import RedisError
@@ -71,6 +72,11 @@ class Topology(object):
             return sum(self.layer.channel_statistics(queue)["messages_pending"] for queue in queues)
         except RedisError:
             return 1
+
+    def left_behind(self):
+        """How many message bodies are in Redis: once the queues are empty, those that were popped and never read."""
+        keys = {key for server in self.masters() for key in client(server).scan_iter(self.layer.prefix + "*", 1000)}
+        return sum(bool(re.search("[0-9a-f]{32}$", key)) for key in keys)
 
     def settle(self):
         """Wait until every replica that runs has its master's data."""

@@ -49,13 +49,14 @@ def covers(times, shards, begun, ended):
 class Verdict(object):
     """
     The figures of one scenario. ``harm``: what was done; ``layer``: knows which channel lies on which shard;
-    ``problems``: what else went wrong, a list of texts.
+    ``problems``: what else went wrong, a list of texts; ``left_behind``: how many bodies are in Redis in the end.
     """
 
-    def __init__(self, record, harm, layer, problems=()):
+    def __init__(self, record, harm, layer, problems=(), left_behind=0):
         self.record = record
         self.harm = harm
         self.layer = layer
+        self.left_behind = left_behind
         self._problems = list(problems)
         self.acknowledged = len(record.sent)
         self.raised = sum(error is not None for _, _, error in record.calls)
@@ -117,11 +118,11 @@ class Verdict(object):
     def __str__(self):
         return (
             "%d acknowledged, %d raised, %d lost (%d unexplained), %d repeated (%d unexplained), %d out of order, "
-            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages"
+            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages, %d bodies left behind"
         ) % (
             self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.repeated),
             len(self.duplicated), len(self.disordered), self.longest_send, self.recovery, dict(self.harm.swallowed),
-            self.harm.swallowed_messages,
+            self.harm.swallowed_messages, self.left_behind,
         )
 
     @property
