@@ -105,6 +105,11 @@ def guarded(work, make, number, stop, report):
         report.send(("died", "%s %d" % (work.__name__, number), traceback.format_exc()))
 
 
+def have_ended(running):
+    """Whether one of these processes has."""
+    return any(process.exitcode is not None for process in running)
+
+
 class Record(object):
     """
     What the processes have reported.
@@ -213,10 +218,11 @@ class Traffic(object):
         came in ``PATIENCE`` seconds, and nobody died.
         """
         since, enough = time.time(), self.record.arrived + ENOUGH
-        self.record.wait_for(lambda: self.record.died or (
+        everyone = self.readers + self.writers
+        self.record.wait_for(lambda: have_ended(everyone) or (
             min(self.record.whole.values()) > since and self.record.arrived >= enough
         ), PATIENCE)
-        return not self.record.died and min(self.record.whole.values()) > since
+        return not have_ended(everyone) and min(self.record.whole.values()) > since
 
     def end(self, pending):
         """
@@ -227,11 +233,11 @@ class Traffic(object):
         self._stop_writing.set()
         problems = self._join("writer", self.writers)
         deadline = time.time() + PATIENCE
-        while pending() and time.time() < deadline and not self.record.died:
+        while pending() and time.time() < deadline and not have_ended(self.readers):
             self.record.wait_for(lambda: False, 0.05)
         before = dict(self.record.idle)
         self.record.wait_for(
-            lambda: self.record.died or all(self.record.idle[n] > before.get(n, 0) for n in range(READERS)),
+            lambda: have_ended(self.readers) or all(self.record.idle[n] > before.get(n, 0) for n in range(READERS)),
             max(deadline - time.time(), 5 * READER_WAITS),
         )
         self._stop_reading.set()
