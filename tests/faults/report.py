@@ -10,7 +10,7 @@ import asgi_redis
 from asgi_redis.embedded import server_binary
 
 from .scenarios import CUT_EVERY, LASTS
-from .traffic import GROUP_EVERY, READERS, WRITERS
+from .traffic import BURST, READERS, WRITERS
 from .verdict import NOT_REPLICATED
 
 HEAD = """\
@@ -18,10 +18,10 @@ What arrives while things fail
 ==============================
 
 Real servers, and real processes: {writers} writers, and {readers} readers that block. Each writer sends numbered
-messages to a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and every
-{group_every}th time to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile
-something fails, for {lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on
-every channel again, the writers stop, and the readers read what is there.
+messages to a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and with
+every {burst}th to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile something
+fails, for {lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on every
+channel again, the writers stop, and the readers read what is there.
 
 acknowledged
    Messages whose send returned; one to a group counts once for each member. Sends that raised are not counted: their
@@ -62,7 +62,7 @@ COLUMNS = ["fault", "acknowledged", "lost", "twice", "disordered", "longest send
 def text(found):
     """The page. ``found``: [(topology class, scenario, verdict), ...]."""
     parts = [HEAD.format(
-        writers=WRITERS, readers=READERS, group_every=GROUP_EVERY, lasts=LASTS, not_replicated=NOT_REPLICATED,
+        writers=WRITERS, readers=READERS, burst=BURST, lasts=LASTS, not_replicated=NOT_REPLICATED,
         cut_every=CUT_EVERY, versions=versions(),
     )]
     kinds = []

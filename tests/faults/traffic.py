@@ -25,9 +25,11 @@ CROWD = "faults.crowd"
 #: All on which something must arrive for the traffic to be whole.
 CHANNELS = [NORMAL] + SINGLE + MEMBERS
 
-#: Seconds between two rounds of a writer, and how many rounds make a group send.
-PACE = 0.004
-GROUP_EVERY = 5
+#: Rounds that a writer sends without a pause, so that messages wait in line; one of them sends to the group.
+BURST = 5
+
+#: Seconds between two bursts.
+PAUSE = 0.02
 
 #: So many messages must arrive after a fault, and before it, for the traffic to count as whole.
 ENOUGH = 300
@@ -64,16 +66,16 @@ def write(make, writer, stop, report):
             except Exception as raised:
                 error = repr(raised)
             report.send(("sent", channels, writer, number, begun, time.time(), error))
-        if stop.wait(PACE):
+        if number % BURST == 0 and stop.wait(PAUSE):
             return
 
 
 def sends(layer, number):
     """[(the channels that are to get it, function that sends it a message), ...] for one round."""
-    single = SINGLE[number % READERS]
+    single = SINGLE[number // BURST % READERS]
     yield [NORMAL], lambda message: layer.send(NORMAL, message)
     yield [single], lambda message: layer.send(single, message)
-    if number % GROUP_EVERY == 0:
+    if number % BURST == 0:
         yield MEMBERS, lambda message: send_group(layer, message)
 
 
