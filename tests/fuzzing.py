@@ -47,8 +47,7 @@ def making_layers(shards=1):
     try:
         yield make
     finally:
-        for layer in made[:1]:
-            layer.flush()
         for layer in made:
+            layer.flush()
             for index in range(layer.ring_size):
                 layer.connection(index).connection_pool.disconnect()
