@@ -5,11 +5,11 @@ import collections
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from asgi_redis import receiving
 
-from .fuzzing import making_layers
+from .fuzzing import examples, making_layers
 
 CHANNELS = ["normal", "other", "reader?x", "web!", "web!1", "web!2", "web!3", "api!1", "api!2"]
 QUEUES = ["normal", "other", "reader?x", "web!", "api!"]
@@ -19,7 +19,8 @@ SPREAD = ["normal", "other"]
 GROUPS = ["crowd", "few"]
 
 CAPACITY = 3
-CAPACITIES = {"other": 4, "api!*": 2}
+#: On several shards each holds several messages of "other", but at most one of "normal".
+CAPACITIES = {"other": 8, "api!*": 2}
 
 
 def queue_of(channel):
@@ -98,7 +99,7 @@ class Model(object):
         return found
 
     def heads(self, queue):
-        """The entries that may come next: the first; any where each shard has a first one. ``check_order`` sees to that."""
+        """The entries that may come next: the first; any where each shard has a first one, for ``check_order`` to judge."""
         return self.queues[queue] if queue in SPREAD and self.shards > 1 else self.queues[queue][:1]
 
     def receive(self, process, channel, number):
@@ -188,6 +189,7 @@ class Processes(RuleBasedStateMachine):
         self.model = Model(self.shards)
         self.layers = {}
         self.number = 0
+        self.next_flush = 20
 
     def teardown(self):
         self.making.__exit__(None, None, None)
@@ -247,19 +249,20 @@ class Processes(RuleBasedStateMachine):
 
     # Groups.
 
-    @rule(process=processes, group=st.sampled_from(GROUPS), channels=st.lists(st.sampled_from(CHANNELS), min_size=1))
-    def group_add(self, process, group, channels):
-        for channel in channels:
-            self.layers[process].group_add(group, channel)
-            self.model.group_add(group, channel)
+    @rule(process=processes, group=st.sampled_from(GROUPS), channel=st.sampled_from(CHANNELS))
+    def group_add(self, process, group, channel):
+        self.layers[process].group_add(group, channel)
+        self.model.group_add(group, channel)
 
     @rule(process=processes, group=st.sampled_from(GROUPS), channel=st.sampled_from(CHANNELS))
     def group_discard(self, process, group, channel):
         self.layers[process].group_discard(group, channel)
         self.model.group_discard(group, channel)
 
-    @rule(process=processes, group=st.sampled_from(GROUPS))
-    def send_group(self, process, group):
+    @rule(process=processes, group=st.sampled_from(GROUPS), newcomers=st.lists(st.sampled_from(CHANNELS)))
+    def send_group(self, process, group, newcomers):
+        for channel in newcomers:
+            self.group_add(process, group, channel)
         announced = {queue for queue in PROCESS_SPECIFIC if self.is_announced(queue)}
         self.layers[process].send_group(group, self.message())
         self.model.send_group(group, self.number, announced)
@@ -268,13 +271,16 @@ class Processes(RuleBasedStateMachine):
         layer = self.layers["a"]
         return layer.connection(layer.consistent_hash(queue)).exists(layer.prefix + queue + "#batches") == 1
 
-    # Ends.
+    # Ends, not so often that there is nothing to lose.
 
+    @precondition(lambda self: self.number >= self.next_flush)
     @rule(process=processes)
     def flush(self, process):
         self.layers[process].flush()
         self.model.flush(process)
+        self.next_flush = self.number + 20
 
+    @precondition(lambda self: any(self.model.memory.values()))
     @rule(process=processes)
     def die(self, process):
         self.start(process)
@@ -332,3 +338,6 @@ TestOneShard = OneShard.TestCase
 TestThreeShards = ThreeShards.TestCase
 TestOneShardEncrypted = OneShardEncrypted.TestCase
 TestThreeShardsEncrypted = ThreeShardsEncrypted.TestCase
+
+TestOneShard.settings = TestThreeShards.settings = examples(0.6)
+TestOneShardEncrypted.settings = TestThreeShardsEncrypted.settings = examples(0.2)
