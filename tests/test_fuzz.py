@@ -19,7 +19,6 @@ from . import servers
 from .fuzzing import examples, making_layers
 from .test_bad_input import push
 from .test_blocking import Reader, wait_until_blocked
-from .test_messages import receive_all
 
 try:
     import resource

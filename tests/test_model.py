@@ -99,7 +99,7 @@ class Model(object):
         return found
 
     def heads(self, queue):
-        """The entries that may come next: the first; any where each shard has a first one, for ``check_order`` to judge."""
+        """The entries that may come next: the first, or any where each shard has a first one; see ``check_order``."""
         return self.queues[queue] if queue in SPREAD and self.shards > 1 else self.queues[queue][:1]
 
     def receive(self, process, channel, number):
