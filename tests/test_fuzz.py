@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import contextlib
+import json
 import logging
 import re
 import struct
@@ -319,6 +320,28 @@ def test_any_body_is_a_message_of_its_queue_or_dropped_and_logged(codec, queue, 
         check_log(log, queue, drops=1 if read_past_a_body(layer, queue, block) else 0)
 
 
+class Json(RedisChannelLayer):
+    """Its ``deserialize`` raises what the package has never heard of, or returns what is no message."""
+
+    def deserialize(self, message):
+        return json.loads(message.decode("utf-8"))
+
+
+json_texts = st.one_of(
+    st.one_of(st.booleans(), st.integers(), st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text())),
+    st.dictionaries(st.just("__asgi_channel__"), st.one_of(st.none(), st.text(), st.lists(own_names), own_names)),
+).map(json.dumps)
+
+
+@given(queue=st.sampled_from(sorted(QUEUES)), body=st.one_of(st.binary(), json_texts), block=st.booleans())
+def test_any_body_is_a_message_or_dropped_where_a_subclass_unpacks_it(queue, body, block):
+    with making_layers() as make, Log() as log:
+        layer = make(Json)
+        push(layer, body, queue)
+        push(layer, json.dumps({"good": True, "__asgi_channel__": QUEUES[queue]}), queue)
+        check_log(log, queue, drops=1 if read_past_a_body(layer, queue, block) else 0)
+
+
 @examples(0.4)
 @given(queue=st.sampled_from(sorted(QUEUES)), bad=st.lists(bodies, min_size=2, max_size=20), block=st.booleans())
 def test_any_number_of_bodies_that_are_dropped_hide_no_message(queue, bad, block):
@@ -380,6 +403,7 @@ texts = st.one_of(
     channels,
     almost_names(),
     st.text(LETTERS + "?!", max_size=5),
+    st.builds(lambda name, end: name + end, channels, st.sampled_from("?!\n")),
     st.text(),
     st.text(st.characters()),  # with lone surrogates
     st.builds(lambda name, length: (name * 101)[:length], channels, st.integers(97, 102)),
@@ -473,15 +497,19 @@ odd_texts = st.one_of(st.text("a*?[]\\^-", max_size=4), st.text("{}%:#\n\r \x00\
 prefixes = st.one_of(odd_texts, odd_texts.map(lambda text: text + ":"))
 
 
-def exchange(layer, block):
-    """Send and receive on channels of all kinds, and through a group."""
+def exchange(layer):
+    """Send, receive and wait on channels of all kinds, and through a group."""
     for channel in ("normal", "reader?x", "process!x", "process!y"):
         layer.send(channel, {"to": channel})
-        assert layer.receive([queue_of(channel), "other"], block) == (channel, {"to": channel})
+        assert layer.receive([queue_of(channel), "other"]) == (channel, {"to": channel})
         layer.group_add("crowd", channel)
+    reader = Reader(layer, ["other", "process!"])
+    wait_until_blocked(layer, 1)
     layer.send_group("crowd", {"n": 1})
-    for channel in ("normal", "reader?x", "process!x", "process!y"):
-        assert layer.receive([queue_of(channel)], block) == (channel, {"n": 1})
+    reader.join()
+    assert (reader.found, reader.error) == (("process!x", {"n": 1}), None)
+    for channel in ("normal", "reader?x", "process!y"):
+        assert layer.receive([queue_of(channel)]) == (channel, {"n": 1})
 
 
 def leave_something(layer):
@@ -499,12 +527,12 @@ def state(layer):
 
 
 @examples(2)
-@given(prefix=prefixes, stats_prefix=prefixes, block=st.booleans())
-def test_a_layer_works_with_any_prefix(own_server, prefix, stats_prefix, block):
+@given(prefix=prefixes, stats_prefix=prefixes)
+def test_a_layer_works_with_any_prefix(own_server, prefix, stats_prefix):
     with making_layers() as make:
         layer = make(hosts=[own_server.url], prefix=prefix, stats_prefix=stats_prefix)
         layer.connection(0).flushall()
-        exchange(layer, block)
+        exchange(layer)
         layer.flush()
         assert state(layer) == (0, [], (None, None), (None, None))
 

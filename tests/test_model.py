@@ -267,13 +267,22 @@ class Processes(RuleBasedStateMachine):
         self.layers[process].send_group(group, self.message())
         self.model.send_group(group, self.number, announced)
 
+    @rule(process=processes, queue=st.sampled_from(PROCESS_SPECIFIC))
+    def take_the_first_of_a_batch(self, process, queue):
+        self.receive_all(process, [queue])
+        for channel in CHANNELS:
+            if queue_of(channel) == queue:
+                self.group_add(process, "crowd", channel)
+        self.send_group(process, "crowd", [])
+        self.receive(process, [queue], False)
+
     def is_announced(self, queue):
         layer = self.layers["a"]
         return layer.connection(layer.consistent_hash(queue)).exists(layer.prefix + queue + "#batches") == 1
 
     # Ends, not so often that there is nothing to lose.
 
-    @precondition(lambda self: self.number >= self.next_flush)
+    @precondition(lambda self: self.number >= self.next_flush or any(self.model.memory.values()))
     @rule(process=processes)
     def flush(self, process):
         self.layers[process].flush()
