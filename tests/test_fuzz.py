@@ -320,6 +320,19 @@ def test_any_body_is_a_message_of_its_queue_or_dropped_and_logged(codec, queue, 
         check_log(log, queue, drops=1 if read_past_a_body(layer, queue, block) else 0)
 
 
+@pytest.mark.parametrize("codec", ["plain", "one key"])
+@pytest.mark.usefixtures("little_memory")
+def test_a_length_that_is_declared_takes_no_memory(codec):
+    with codec_layer(codec) as layer, Log() as log:
+        encrypt = layer.crypter.encrypt if layer.crypter else bytes
+        for declaration in DECLARATIONS:
+            push(layer, encrypt(declaration), "normal")
+            push(layer, encrypt(packed_map((pack("a"), declaration + b"\x01\x02\x03"))), "normal")
+        layer.send("normal", {"good": True})
+        assert read_past_a_body(layer, "normal", block=False)
+        check_log(log, "normal", drops=2 * len(DECLARATIONS))
+
+
 class Json(RedisChannelLayer):
     """Its ``deserialize`` raises what the package has never heard of, or returns what is no message."""
 
