@@ -379,6 +379,37 @@ def test_a_reader_that_waits_goes_on_after_any_body(queue, body):
         check_log(log, queue, drops=1)
 
 
+# hypothesis lets a test recurse deeper than a worker can, so these are without it.
+DEPTHS = [100, 400, 480, 505, 1000]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_broadcast_is_refused_or_arrives_however_deep_it_is(make_layer, depth):
+    layer = make_layer()
+    members = ["process!x", "process!y"]
+    for member in members:
+        layer.group_add("crowd", member)
+    layer.receive(["process!"])
+    deep = []
+    for _ in range(depth):
+        deep = [deep]
+    try:
+        layer.send_group("crowd", {"deep": deep})
+    except TypeError:
+        members = []  # it is deeper than this msgpack packs
+    assert [layer.receive(["process!"])[0] for _ in members] == members
+    assert layer.receive(["process!"]) == (None, None)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_body_for_several_channels_does_no_harm_however_deep_it_is(make_layer, depth):
+    layer = make_layer()
+    names = pack(["process!x", "process!y"])
+    push(layer, packed_map((pack("__asgi_channel__"), names), (pack("deep"), b"\x91" * depth + b"\x90")), "process!")
+    layer.send("process!x", {"good": True})
+    read_past_a_body(layer, "process!", block=False)
+
+
 # Names.
 
 
@@ -566,3 +597,11 @@ def test_flush_leaves_alone_what_begins_with_another_prefix(own_server, texts):
         assert keys_of(layer) == []
         assert state(layer) == (0, [], (None, None), (None, None))
         assert state(other) == (2, ["normal"], ("normal", {"n": 1}), ("process!x", {"n": 2}))
+
+
+@pytest.mark.skipif(six.PY2, reason="Python 2 encodes lone surrogates")
+@pytest.mark.parametrize("argument", ["prefix", "stats_prefix"])
+def test_a_prefix_that_can_not_be_encoded_is_refused_at_once(argument):
+    with pytest.raises((TypeError, ValueError)) as raised:
+        RedisChannelLayer(**{argument: "lone \ud800:"})
+    assert argument in str(raised.value)
