@@ -5,7 +5,6 @@ import functools
 import os
 
 import pytest
-import redis
 import six
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
@@ -28,9 +27,9 @@ def make_layer():
     made = []
 
     def make(shards=1, **arguments):
-        arguments.setdefault("hosts", servers.hosts(shards))
-        arguments.setdefault("prefix", "test-%s:" % own)
-        arguments.setdefault("stats_prefix", "test-meta-%s:" % own)
+        prefix = arguments.setdefault("prefix", "test-%s:" % own)
+        stats_prefix = arguments.setdefault("stats_prefix", "test-meta-%s:" % own)
+        arguments.setdefault("hosts", servers.hosts(shards, prefix, stats_prefix))
         made.append(RedisChannelLayer(**arguments))
         return made[-1]
 
@@ -54,7 +53,7 @@ def shards(request):
 @pytest.fixture
 def client():
     """A redis-py client of the first server, to see what is in Redis."""
-    return redis.StrictRedis.from_url(servers.hosts()[0])
+    return servers.client()
 
 
 class Topology(object):

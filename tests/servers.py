@@ -12,6 +12,8 @@ import redis
 from asgi_redis.connections import call
 from asgi_redis.embedded import PATIENCE, Server, free_port
 
+from . import acl
+
 #: The bus of a cluster node listens at its port + 10000.
 CLUSTER_PORTS = 55000
 
@@ -30,9 +32,25 @@ def plain(count=1):
     return _plain[:count]
 
 
-def hosts(count=1):
-    """The URLs of ``plain(count)``."""
-    return [server.url for server in plain(count)]
+def hosts(count=1, prefix="asgi:", stats_prefix="asgi-meta:"):
+    """
+    The URLs of ``plain(count)``. With ASGI_REDIS_TEST_USER=1 in the environment they are of a user that may do no more
+    than a layer with these prefixes must.
+    """
+    urls = [server.url for server in plain(count)]
+    return [acl.login(url, prefix, stats_prefix) for url in urls] if acl.LIMITED else urls
+
+
+def client(index=0):
+    """A redis-py client of a server of ``plain()``, of the user that may do everything."""
+    return redis.StrictRedis.from_url(plain(index + 1)[index].url)
+
+
+def client_of(layer, index=0):
+    """A redis-py client, of the user that may do everything, for the server of a layer's shard."""
+    pool = layer.connection(index).connection_pool
+    options = {name: value for name, value in pool.connection_kwargs.items() if name not in ("username", "password")}
+    return redis.StrictRedis(connection_pool=redis.ConnectionPool(pool.connection_class, **options))
 
 
 def eventually(check, what):

@@ -7,6 +7,8 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
 
+from . import servers
+
 
 def run(coroutine):
     """``asyncio.run``, which Python 3.6 does not have."""
@@ -20,8 +22,9 @@ def run(coroutine):
 async def until_blocked(layer, shards):
     """Return once somebody waits on each of the first ``shards`` shards."""
     for index in range(shards):
+        client = servers.client_of(layer, index)
         for _ in range(500):
-            if layer.connection(index).info("clients")["blocked_clients"]:
+            if client.info("clients")["blocked_clients"]:
                 break
             await asyncio.sleep(0.01)
         else:
@@ -107,13 +110,13 @@ def test_what_comes_after_a_cancel_is_not_lost(make_layer, shards, channel):
     run(receive())
 
 
-def test_a_cancelled_receive_ends_at_once(layer):
+def test_a_cancelled_receive_ends_at_once(layer, client):
     async def receive():
         waiting = asyncio.ensure_future(layer.receive_async(["normal"]))
         await until_blocked(layer, 1)
         waiting.cancel()
         begun = time.time()
-        while layer.connection(0).info("clients")["blocked_clients"]:
+        while client.info("clients")["blocked_clients"]:
             assert time.time() - begun < 1
             await asyncio.sleep(0.005)
 

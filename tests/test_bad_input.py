@@ -7,6 +7,8 @@ import logging
 import pytest
 import six
 
+from . import servers
+
 GOOD = ["a", "http.request", "A-Z_0.9", "reader?x", "process!x", "process!", "x" * 99]
 BAD = ["", "a b", "a\n", "\u00e9", "a!\u00e9", "a?b?c", "a!b!c", "a?", "!a", "?a", "#global#", "x" * 100, b"a", None, 7]
 
@@ -112,9 +114,10 @@ def test_a_message_that_can_not_be_packed(make_layer, client, message, words, ke
 
 def push(layer, body, queue="normal"):
     """Put a body that nobody should have sent into a queue."""
-    key = "%s%032x" % (layer.prefix, layer.connection(0).incr(layer.stats_prefix + "pushed"))
-    layer.connection(0).set(key, body, ex=60)
-    layer.connection(0).rpush(layer.prefix + queue, key)
+    client = servers.client_of(layer)
+    key = "%s%032x" % (layer.prefix, client.incr(layer.stats_prefix + "pushed"))
+    client.set(key, body, ex=60)
+    client.rpush(layer.prefix + queue, key)
 
 
 @pytest.mark.parametrize("body", [

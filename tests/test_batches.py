@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from . import servers
 from .test_blocking import Reader, wait_until_blocked
 from .test_messages import receive_all
 
@@ -20,7 +21,7 @@ def join(layer, *channels):
 def announced(layer, queue):
     """How many milliseconds the announcement of ``queue`` still lives."""
     index = layer.consistent_hash(queue) if layer.ring_size > 1 else 0
-    return layer.connection(index).pttl(layer.prefix + queue + "#batches")
+    return servers.client_of(layer, index).pttl(layer.prefix + queue + "#batches")
 
 
 @pytest.fixture(params=[None, ["key"]], ids=["plain", "encrypted"])
@@ -91,7 +92,7 @@ def test_reading_keeps_announcing(make_layer, shards):
         lambda: layer.receive(["process!"]),
     ):
         index = layer.consistent_hash("process!") if shards > 1 else 0
-        layer.connection(index).delete(layer.prefix + "process!#batches")
+        servers.client_of(layer, index).delete(layer.prefix + "process!#batches")
         read()
         assert announced(layer, "process!") > 7000
 
@@ -102,7 +103,7 @@ def test_handing_out_from_memory_keeps_announcing(batching, monkeypatch):
     batching.send_group("crowd", {"n": 1})
     batching.receive(["process!"])
     index = batching.consistent_hash("process!") if batching.ring_size > 1 else 0
-    batching.connection(index).delete(batching.prefix + "process!#batches")
+    servers.client_of(batching, index).delete(batching.prefix + "process!#batches")
     batching.receive(["process!"])
     assert announced(batching, "process!") < 0  # it is fresh enough, as far as the reader knows
     later = receiving.monotonic() + 6

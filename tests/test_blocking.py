@@ -29,6 +29,8 @@ def three(request, make_layer):
         return make_layer(hosts=request.getfixturevalue("without_client"))
     return make_layer(3)
 
+from . import servers
+
 
 class Reader(threading.Thread):
     """Receives one message in a thread of its own."""
@@ -52,7 +54,8 @@ def wait_until_blocked(layer, shards, count=1):
     """Return once ``count`` clients block on each of the first ``shards`` shards."""
     deadline = time.time() + 5
     for index in range(shards):
-        while layer.connection(index).info("clients")["blocked_clients"] < count:
+        client = servers.client_of(layer, index)
+        while client.info("clients")["blocked_clients"] < count:
             assert time.time() < deadline, "nobody blocks on shard %d" % index
             time.sleep(0.005)
 
@@ -117,7 +120,11 @@ def test_what_other_shards_popped_meanwhile_goes_back_in_order(three):
     reader = Reader(three, [channel])
     wait_until_blocked(three, 3)
     # All shards in the same moment: the reader gets one, and two go back.
+<<<<<<< HEAD
     pipes = [three.connection(index).pipeline() for index in range(3)]
+=======
+    pipes = [servers.client(index).pipeline() for index in range(3)]
+>>>>>>> 0185f82 (Let all tests run as a user of least privilege)
     for index, pipe in enumerate(pipes):
         for number in range(2):
             key = "%s%032x" % (three.prefix, index * 2 + number)
@@ -132,11 +139,11 @@ def test_what_other_shards_popped_meanwhile_goes_back_in_order(three):
         assert [message["n"] for message in found if message["shard"] == index] == [0, 1]
 
 
-def test_an_expired_message_does_not_end_the_wait(make_layer):
+def test_an_expired_message_does_not_end_the_wait(make_layer, client):
     layer = make_layer()
     reader = Reader(layer, ["normal"])
     wait_until_blocked(layer, 1)
-    layer.connection(0).rpush(layer.prefix + "normal", layer.prefix + "0" * 32)
+    client.rpush(layer.prefix + "normal", layer.prefix + "0" * 32)
     layer.send("normal", {"n": 1})
     reader.join()
     assert reader.found == ("normal", {"n": 1})
@@ -205,5 +212,5 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_blocked(make_layer
         signal.signal(signal.SIGALRM, before)
     layer.send("normal", {"n": 1})
     for index in range(shards):
-        assert layer.connection(index).info("clients")["blocked_clients"] == 0
+        assert servers.client(index).info("clients")["blocked_clients"] == 0
     assert layer.receive(["normal"]) == ("normal", {"n": 1})

@@ -17,8 +17,9 @@ class Conformance(ConformanceTestCase):
 
     @classmethod
     def setUpClass(cls):
+        prefixes = [cls.arguments[name] for name in ("prefix", "stats_prefix") if name in cls.arguments]
         cls.channel_layer = RedisChannelLayer(
-            expiry=1, group_expiry=2, capacity=5, hosts=servers.hosts(cls.shards), **cls.arguments
+            expiry=1, group_expiry=2, capacity=5, hosts=servers.hosts(cls.shards, *prefixes), **cls.arguments
         )
 
 

@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 import time
 
+from . import servers
 from .test_messages import receive_all
 
 
@@ -32,7 +33,7 @@ def test_every_member_gets_the_message_once(make_layer, shards):
 def test_a_group_of_more_members_than_one_script_sends_to(make_layer, shards):
     layer = make_layer(shards, capacity=5000)
     names = ["normal.%d" % number for number in range(1300)]
-    group = layer.connection(layer.consistent_hash("crowd"))
+    group = servers.client(layer.consistent_hash("crowd"))
     group.execute_command("ZADD", layer.prefix + ":group:crowd", *[word for name in names for word in ("9e9", name)])
     layer.send_group("crowd", {"n": 1})
     assert layer.global_statistics()["messages_count"] == 1300

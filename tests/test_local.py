@@ -33,14 +33,14 @@ KINDS = [
 
 def make(kind, **arguments):
     """A layer whose local one is asgi_ipc's, or on a server of its own."""
-    arguments.setdefault("hosts", servers.hosts())
-    arguments.setdefault("prefix", "test-%s:" % binascii.hexlify(os.urandom(4)).decode("ascii"))
+    prefix = arguments.setdefault("prefix", "test-%s:" % binascii.hexlify(os.urandom(4)).decode("ascii"))
+    arguments.setdefault("hosts", servers.hosts(1, prefix, "meta-" + prefix))
     if kind == "redis" and "local_layer" not in arguments:
         same = {name: arguments[name] for name in ("expiry", "prefix", "capacity") if name in arguments}
         arguments["local_layer"] = RedisChannelLayer(
-            hosts=[servers.hosts(2)[1]], stats_prefix="meta-" + arguments["prefix"], **same
+            hosts=[servers.hosts(2, prefix, "meta-" + prefix)[1]], stats_prefix="meta-" + prefix, **same
         )
-    return RedisLocalChannelLayer(stats_prefix="meta-" + arguments["prefix"], **arguments)
+    return RedisLocalChannelLayer(stats_prefix="meta-" + prefix, **arguments)
 
 
 def remove(layer):
@@ -111,7 +111,7 @@ def cpu_seconds():
 
 
 def keys(layer):
-    return layer.connection(0).keys("*" + layer.prefix + "*")
+    return servers.client_of(layer).keys("*" + layer.prefix + "*")
 
 
 # Which channel is where.
@@ -353,7 +353,7 @@ def test_an_error_of_the_local_layer_ends_the_wait(make_local, others):
     with pytest.raises(RuntimeError):
         layer.receive(["normal"] + others, block=True)
     assert time.time() - begun < 1
-    assert layer.connection(0).info("clients")["blocked_clients"] == 0
+    assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
 
 
 def over(shared, here):
@@ -406,7 +406,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_waiting(layer):
         assert time.time() - begun < 1.5
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert layer.connection(0).info("clients")["blocked_clients"] == 0
+    assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
     assert threading.active_count() == threads
     layer.send("normal", {"n": 1})
     assert layer.receive(["normal"]) == ("normal", {"n": 1})

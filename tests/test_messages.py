@@ -9,6 +9,8 @@ import time
 import pytest
 import redis
 
+from . import servers
+
 
 def receive_all(layer, channels):
     """Every message on ``channels``, as (channel, message)."""
@@ -37,7 +39,7 @@ def test_messages_of_a_normal_channel_are_spread_over_the_shards_in_turn(make_la
     layer = make_layer(3)
     for number in range(9):
         layer.send("numbers", {"n": number})
-    assert [layer.connection(index).llen(layer.prefix + "numbers") for index in range(3)] == [3, 3, 3]
+    assert [servers.client(index).llen(layer.prefix + "numbers") for index in range(3)] == [3, 3, 3]
 
 
 @pytest.mark.parametrize("channel", ["reader?x", "process!x"])
@@ -104,9 +106,8 @@ def test_expired_messages_are_skipped(make_layer, shards):
     assert layer.receive(["numbers"]) == (None, None)
 
 
-def test_very_many_expired_messages_are_skipped(make_layer):
+def test_very_many_expired_messages_are_skipped(make_layer, client):
     layer = make_layer(expiry=60, capacity=10000)
-    client = layer.connection(0)
     client.rpush(layer.prefix + "numbers", *[layer.prefix + "%032x" % number for number in range(2500)])
     layer.send("numbers", {"n": "live"})
     assert layer.receive(["numbers"]) == ("numbers", {"n": "live"})

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from . import servers
+
 
 def test_channel_statistics(make_layer, shards):
     layer = make_layer(shards, capacity=6)
@@ -66,7 +68,7 @@ def test_flush_deletes_messages_groups_and_statistics(make_layer, shards):
         layer.group_add("crowd%d" % number, "normal")
     layer.flush()
     for index in range(shards):
-        left = layer.connection(index).keys("*")
+        left = servers.client(index).keys("*")
         assert [key for key in left if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
     assert layer.receive(["normal"]) == (None, None)
     assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}

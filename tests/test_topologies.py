@@ -97,7 +97,7 @@ def test_flush_deletes_everything_on_every_master(layer):
         layer.group_add("crowd%d" % number, "normal")
     layer.flush()
     for index in range(layer.ring_size):
-        keys = layer.connection(index).keys("*")
+        keys = servers.client_of(layer, index).keys("*")
         assert [key for key in keys if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
 
 

@@ -43,7 +43,8 @@ def sleep(seconds):
 
 
 def blocked(layer):
-    return sum(layer.connection(index).info("clients")["blocked_clients"] for index in range(layer.ring_size))
+    clients = [servers.client_of(layer, index) for index in range(layer.ring_size)]
+    return sum(client.info("clients")["blocked_clients"] for client in clients)
 
 
 @defer.inlineCallbacks
@@ -62,7 +63,7 @@ class TwistedTests(unittest.TestCase):
     timeout = 20
 
     def setUp(self):
-        self.layer = RedisChannelLayer(hosts=servers.hosts(self.shards), prefix="twisted:")
+        self.layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "twisted:"), prefix="twisted:")
         self.layer.flush()
         self.addCleanup(self.layer.flush)
 
@@ -147,10 +148,11 @@ class TwistedTests(unittest.TestCase):
 
     def test_a_reactor_that_stops_does_not_wait_for_a_receive(self):
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", RECEIVER] + servers.hosts(self.shards), stdout=subprocess.PIPE,
+            [sys.executable, "-W", "ignore", "-c", RECEIVER] + servers.hosts(self.shards, "receiver:"),
+            stdout=subprocess.PIPE,
             env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
         )
-        layer = RedisChannelLayer(hosts=servers.hosts(self.shards), prefix="receiver:")
+        layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "receiver:"), prefix="receiver:")
         self.addCleanup(layer.flush)
         layer.send("normal", {"n": 1})
         self.assertEqual(process.stdout.readline(), b"got normal\n")

@@ -156,7 +156,7 @@ class Proxy(object):
     Forwards connections to ``port`` of this machine, from the entry of a ``with`` block to its end.
 
     ``context``: for TLS with the clients; None: bytes are passed as they are. ``piece``: what goes to the clients goes
-    in pieces of so many bytes, with a pause after each. ``received``, ``sent``: all that came from clients, went to them.
+    in pieces of so many bytes, with a pause after each. ``received``, ``sent``: what came from, and went to, clients.
     """
 
     PAUSE = 0.0005

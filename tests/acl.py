@@ -1,0 +1,68 @@
+"""Users that may do no more than a layer must: what README.rst says of them, put to use."""
+from __future__ import unicode_literals
+
+import binascii
+import io
+import os
+import re
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from asgi_redis.connections import call
+
+README = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.rst")
+
+#: Whether the layers of all tests log in as such users.
+LIMITED = bool(os.environ.get("ASGI_REDIS_TEST_USER"))
+
+PASSWORD = "p@ss/w%rd"
+
+
+def section():
+    """What README.rst says of least privilege."""
+    with io.open(README, encoding="utf-8") as file:
+        return re.search(r"\nLeast privilege\n-+\n(.*?)\n\n\n", file.read(), re.DOTALL).group(1)
+
+
+def words(place=0):
+    """The words of a ``user`` line, after the user's name: 0, the one for servers; 1, the one for Sentinels."""
+    return re.findall(r"^    user channels (.*)$", section(), re.MULTILINE)[place].split(" ")
+
+
+def words_for_cluster():
+    """What the nodes of a cluster need beside ``words()``."""
+    return re.search(r"On a Redis Cluster[^`]*``([^`]*)``", section()).group(1).split(" ")
+
+
+def pattern(prefix):
+    """The pattern of ACLs, which can't have spaces, for the keys that begin with ``prefix``."""
+    return "~%s*" % re.sub(r"([*?\[\\])", r"\\\1", prefix).replace(" ", "?")
+
+
+def fitted(words, prefix, stats_prefix):
+    """``words`` for other prefixes than the default ones."""
+    others = {">password": ">" + PASSWORD, "~asgi:*": pattern(prefix), "~asgi-meta:*": pattern(stats_prefix)}
+    return [others.get(word, word) for word in words]
+
+
+def set_user(client, name, words):
+    """Make the user ``name``, or make him anew. Skips the test where the server is too old for users."""
+    try:
+        call(client, "ACL", "SETUSER", name, "reset", *words)
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            pytest.skip("this server is too old for users (ACL): Redis 6 or newer is needed")
+        raise
+
+
+def login(url, prefix, stats_prefix):
+    """``url``, which is of the user that may do everything, for the user of these prefixes, who is made."""
+    name = "channels-%08x" % (binascii.crc32((prefix + " " + stats_prefix).encode("utf-8")) & 0xFFFFFFFF)
+    set_user(redis.StrictRedis.from_url(url), name, fitted(words(), prefix, stats_prefix))
+    return with_user(url, name)
+
+
+def with_user(url, name):
+    return url.replace("://", "://%s:p%%40ss%%2Fw%%25rd@" % name)
