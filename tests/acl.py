@@ -10,7 +10,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from asgi_redis.connections import call
+from asgi_redis.connections import REDIS_PY, call
 
 README = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.rst")
 
@@ -33,7 +33,8 @@ def words(place=0):
 
 def words_for_cluster():
     """What the nodes of a cluster need beside ``words()``."""
-    return re.search(r"On a Redis Cluster[^`]*``([^`]*)``", section()).group(1).split(" ")
+    always, before_5 = re.search(r"On a Redis Cluster[^`]*``([^`]*)``[^`]*``([^`]*)``", section()).groups()
+    return always.split(" ") + ([before_5] if REDIS_PY < (5, 0) else [])
 
 
 def pattern(prefix):
@@ -66,3 +67,12 @@ def login(url, prefix, stats_prefix):
 
 def with_user(url, name):
     return url.replace("://", "://%s:p%%40ss%%2Fw%%25rd@" % name)
+
+
+def arguments(ports, more=()):
+    """Arguments for layers with the default prefixes on the servers at ``ports``: of such a user, or none."""
+    if not LIMITED:
+        return {}
+    for port in ports:
+        set_user(redis.StrictRedis(port=port), "channels", fitted(words(), "asgi:", "asgi-meta:") + list(more))
+    return {"connection_kwargs": {"username": "channels", "password": PASSWORD}}

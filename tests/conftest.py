@@ -9,7 +9,7 @@ import six
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 
-from . import servers
+from . import acl, servers
 
 #: Written with async and await.
 collect_ignore = ["test_asyncio.py"] if six.PY2 else []
@@ -72,13 +72,15 @@ def plain():
 @pytest.fixture(scope="session")
 def sentinel():
     with servers.Sentinels() as running:
-        yield Topology(functools.partial(RedisSentinelChannelLayer, hosts=running.hosts), running)
+        user = acl.arguments(running.ports())
+        yield Topology(functools.partial(RedisSentinelChannelLayer, hosts=running.hosts, **user), running)
 
 
 @pytest.fixture(scope="session")
 def redis_cluster():
     with servers.Cluster() as running:
-        yield Topology(functools.partial(RedisClusterChannelLayer, hosts=running.hosts), running)
+        user = acl.arguments([port for _, port in running.hosts], acl.words_for_cluster())
+        yield Topology(functools.partial(RedisClusterChannelLayer, hosts=running.hosts, **user), running)
 
 
 @pytest.fixture(params=["plain", "sentinel", pytest.param("redis_cluster", marks=needs_cluster)])

@@ -102,6 +102,10 @@ class Sentinels(object):
     def hosts(self):
         return [("127.0.0.1", sentinel.port) for sentinel in self.sentinels]
 
+    def ports(self):
+        """Where all masters and replicas are."""
+        return [server.port for servers in self.servers.values() for server in servers]
+
     def client(self):
         """A redis-py client of a Sentinel that runs."""
         running = [sentinel for sentinel in self.sentinels if sentinel.process]
