@@ -11,7 +11,7 @@ from asgiref import conformance
 from asgi_redis import RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.embedded import free_port
 
-from . import acl, servers, traffic
+from . import servers, traffic
 from .conftest import needs_cluster
 from .test_exactly_once import MESSAGES as MESSAGES_ON_ONE_SERVER
 
