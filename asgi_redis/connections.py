@@ -81,6 +81,8 @@ def client_for_url(url, options):
     if REDIS_PY < (4, 0):
         options["decode_components"] = True  # the later ones always undo %-escapes
     try:
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError(url)  # redis-py 2.10 takes any other for redis://
         return redis.StrictRedis.from_url(url, **options)
     except ValueError:
         # redis-py's words may quote a part of the password.
