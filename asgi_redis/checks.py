@@ -34,6 +34,10 @@ def check_address(what, value):
 
 
 def check_text(name, value):
-    """TypeError where ``value`` is not text; on Python 2 that is ``unicode``."""
+    """TypeError where ``value`` is not text, on Python 2 ``unicode``; ValueError where UTF-8 has no form for it."""
     if not isinstance(value, six.text_type):
         raise TypeError("%s must be text, not %s." % (name, type(value).__name__))
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        six.raise_from(ValueError("%s must be valid Unicode, not %r." % (name, value)), None)

@@ -168,7 +168,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         if node is None:
             self._refresh()
             node = self._cluster.get_node(error.host, error.port)
-        if node is None:  # it has no slot yet, so that the others do not tell of it; or redis-py 4 forgets it for a while
+        if node is None:  # it has no slot yet, so the others do not tell of it; or redis-py 4 forgets it for a while
             address = error.host, error.port
             if (os.getpid(), address) not in self._newcomers:
                 self._newcomers[os.getpid(), address] = client_for_address(*address + (self._options,))

@@ -113,8 +113,9 @@ class Codec(object):
         except InvalidToken:
             return "it can't be decrypted: a wrong key, or changed on the way"
         age = time.time() - encrypted_at(body)
-        return "by the sender's clock it is %d seconds %s, more than a message lives: the clocks of the machines differ" % (
-            abs(age), "old" if age > 0 else "ahead"
+        return (
+            "by the clocks it was sent %d seconds %s, which is more than a message lives: those of the machines differ"
+            % (abs(age), "ago" if age > 0 else "from now")
         )
 
     def unpack(self, body):

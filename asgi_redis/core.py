@@ -148,7 +148,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     def _check_size(self, body, where):
         largest = self.max_message_size or LARGEST_BODY
         if len(body) > largest:
-            raise self.MessageTooLarge("The message for %s has %d bytes; %d are the most." % (where, len(body), largest))
+            raise self.MessageTooLarge("A message for %s has %d bytes; %d are the most." % (where, len(body), largest))
 
     def _open(self, queue, body):
         """

@@ -11,8 +11,8 @@ class Reader(object):
     """
     One that receives from one shard, one message at a time.
 
-    ``name``: the end of its keys in Redis. ``number``: that of its last call. ``unanswered``: (number, queues) of a call
-    whose answer has not come, or None.
+    ``name``: the end of its keys in Redis. ``number``: that of its last call. ``unanswered``: (number, queues) of a
+    call whose answer has not come, or None.
     """
 
     __slots__ = ("name", "number", "unanswered")

@@ -109,7 +109,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         # Without services that are named here, the Sentinels must be asked which shards there are: they may be away.
         while self._services is None and not waiter.stopped:
             try:
-                self.services
+                self._services = sorted(self._known_services())
             except RedisError as error:
                 self._note_failure("list", error)
                 with waiter:

@@ -40,8 +40,8 @@ class Unsettled(object):
 
     def settle(self, shard, client, restore):
         """
-        Call ``restore(queue key, message key)`` for everything on ``shard``, whose server ``client`` reaches now. An error
-        of redis-py ends that; the rest is kept.
+        Call ``restore(queue key, message key)`` for everything on ``shard``, whose server ``client`` reaches now. An
+        error of redis-py ends that; the rest is kept.
         """
         for entry in _of(shard, self._pops):
             self._pops.discard(entry)

@@ -98,33 +98,12 @@ def test_it_returns_nothing_after_blpop_timeout(make_layer, shards):
     assert 0.9 < time.time() - begun < 2.5  # servers before 6 look once a second whose time is up
 
 
-def commands(client):
-    return client.info("stats")["total_commands_processed"]
-
-
-def test_idle_it_sends_three_commands_a_shard():
-    with Server() as first, Server() as second:
-        layer = RedisChannelLayer(hosts=[first.url, second.url])
-        layer.blpop_timeout = 1
-        layer.receive(["normal"], block=True)
-        clients = [redis.StrictRedis.from_url(server.url) for server in (first, second)]
-        before = [commands(client) for client in clients]
-        layer.receive(["normal"], block=True)
-        after = [commands(client) for client in clients]
-        # The script and the two commands in it, CLIENT ID, BLPOP, and INFO.
-        assert [b - a for a, b in zip(before, after)] == [6, 6]
-
-
 def test_what_other_shards_popped_meanwhile_goes_back_in_order(three):
     channel = "normal"
     reader = Reader(three, [channel])
     wait_until_blocked(three, 3)
     # All shards in the same moment: the reader gets one, and two go back.
-<<<<<<< HEAD
-    pipes = [three.connection(index).pipeline() for index in range(3)]
-=======
     pipes = [servers.client(index).pipeline() for index in range(3)]
->>>>>>> 0185f82 (Let all tests run as a user of least privilege)
     for index, pipe in enumerate(pipes):
         for number in range(2):
             key = "%s%032x" % (three.prefix, index * 2 + number)
