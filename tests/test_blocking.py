@@ -13,6 +13,8 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import Server
 from asgi_redis.waiting import Waiter
 
+from . import servers
+
 
 @pytest.fixture(scope="module")
 def without_client():
@@ -28,8 +30,6 @@ def three(request, make_layer):
     if request.param == "without":
         return make_layer(hosts=request.getfixturevalue("without_client"))
     return make_layer(3)
-
-from . import servers
 
 
 class Reader(threading.Thread):
@@ -103,7 +103,7 @@ def test_what_other_shards_popped_meanwhile_goes_back_in_order(three):
     reader = Reader(three, [channel])
     wait_until_blocked(three, 3)
     # All shards in the same moment: the reader gets one, and two go back.
-    pipes = [servers.client(index).pipeline() for index in range(3)]
+    pipes = [servers.client_of(three, index).pipeline() for index in range(3)]
     for index, pipe in enumerate(pipes):
         for number in range(2):
             key = "%s%032x" % (three.prefix, index * 2 + number)
@@ -136,7 +136,7 @@ def test_a_wait_leaves_nothing_in_redis(three):
     assert reader.found == ("normal", {"n": 1})
     assert three.receive(["normal"]) == (None, None)
     for index in range(3):
-        assert three.connection(index).keys(three.prefix + "*") == []
+        assert servers.client_of(three, index).keys(three.prefix + "*") == []
 
 
 def race(layer, message):
