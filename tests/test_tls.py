@@ -2,8 +2,9 @@
 from __future__ import unicode_literals
 
 import contextlib
-import os
+import shutil
 import ssl
+import tempfile
 import threading
 import time
 
@@ -378,8 +379,8 @@ class TwistedOverTls(unittest.TestCase):
     timeout = 20
 
     def setUp(self):
-        folder = self.mktemp()
-        os.makedirs(folder)
+        folder = six.ensure_text(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
         authority = Authority(folder, "authority")
         opened = proxies(authority.issue("good"), 2)
         ports = [proxy.port for proxy in opened.__enter__()]
