@@ -35,7 +35,9 @@ def test_the_wheel_holds_the_package_and_its_scripts(distributions):
 def test_the_sdist_holds_all_that_the_checks_need(distributions):
     (sdist,) = distributions.glob("*.tar.gz")
     names = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
-    assert names >= PACKAGE_FILES | {"README.rst", "LICENSE", "CHANGELOG.txt", "tox.ini", "tests/servers.py"}
+    assert names >= PACKAGE_FILES | {
+        "README.rst", "SECURITY.rst", "LICENSE", "CHANGELOG.txt", "tox.ini", "tests/servers.py",
+    }
 
 
 def test_the_readme_renders(distributions):
