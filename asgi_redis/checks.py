@@ -25,7 +25,7 @@ def check_address(what, value):
     """``value``, a (host, port) pair, with the port a whole number. ValueError where it is none; never quotes it."""
     try:
         host, port = value
-        if isinstance(value, (list, tuple)) and isinstance(host, six.string_types) and "/" not in host:
+        if isinstance(value, (list, tuple)) and isinstance(host, six.string_types) and not set("/@") & set(host):
             return host, int(port)
     except (TypeError, ValueError):
         pass

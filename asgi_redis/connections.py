@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 import os
 import re
 import socket
+import ssl
 
 import redis
 import six
@@ -50,11 +51,14 @@ def url_of(host, port, db=0):
 def without_password(url):
     """``url`` with ``***`` for its password, wherever redis-py takes one from; also where it is no proper URL."""
     url, mark, query = url.partition("?")
-    login, at, rest = url.rpartition("@")
-    start, slashes, login = login.partition("://") if "://" in login else ("", "", login)
+    start, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    login, at, rest = rest.rpartition("@")
     user, colon, _ = login.partition(":")
+    login = user + ":***" if colon else "***" if at else ""
+    if start != "unix":
+        rest = re.sub(r":(?![\d:]*(\]|/|$))[^/\]]*", ":***", rest)  # a port that is no number
     query = re.sub(r"(password=)[^&]*", r"\1***", query)
-    return start + slashes + user + (":***" if colon else "") + at + rest + mark + query
+    return start + slashes + login + at + rest + mark + query
 
 
 def connect_options(options, unix=False):
@@ -135,6 +139,8 @@ def acquire(client):
     except (ConnectionError, TimeoutError) as error:
         with_address(error, client)
         raise
+    except ssl.CertificateError as error:  # a ValueError before Python 3.7, which redis-py lets pass
+        raise with_address(ConnectionError(str(error)), client)
 
 
 def _leave_to_parent(pool):

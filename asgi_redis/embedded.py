@@ -129,7 +129,7 @@ class Server(object):
 
     def stop(self):
         """End the process, and delete its folder. Does nothing where it is stopped."""
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             deadline = time.time() + PATIENCE
             while self.process.poll() is None and time.time() < deadline:

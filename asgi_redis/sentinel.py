@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
-from .connections import REDIS_PY, connect_options
+from .connections import REDIS_PY, connect_options, is_outage
 from .core import BaseRedisChannelLayer
 from .waiting import monotonic
 
@@ -73,7 +73,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
     def _check_services(self, services):
         services = check_list("services", services)
         if not services or not all(isinstance(service, six.string_types) for service in services):
-            raise ValueError("services must be a list of names, at least one, not %r." % (services,))
+            raise ValueError("services must be a list of names, at least one.")
         return services
 
     def _setup_hosts(self, hosts):
@@ -101,8 +101,9 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         for sentinel in self._sentinel.sentinels:
             try:
                 return list(sentinel.sentinel_masters())
-            except (ConnectionError, TimeoutError):
-                continue
+            except RedisError as error:
+                if not is_outage(error):  # as a wrong password
+                    raise
         raise ConnectionError("No Sentinel answers: %s" % ", ".join("%s:%d" % host for host in self.hosts))
 
     def _receive_blocking(self, channels, waiter):
