@@ -8,7 +8,7 @@ import os
 import threading
 import time
 
-from redis.exceptions import RedisError, ResponseError, TimeoutError
+from redis.exceptions import RedisError, TimeoutError
 
 from . import scripts
 from .connections import acquire, call_all, can_read, release, send_command, with_address
@@ -18,10 +18,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a server may be late with the answer of a blocking pop, before its connection is given up.
 GRACE = 2
-
-#: Seconds between two tries to end a blocking pop: doubling from the shortest to the longest.
-SHORTEST_PAUSE = 0.005
-LONGEST_PAUSE = 0.2
 
 #: Milliseconds that a list which is to end a blocking pop lives where the pop has ended by itself.
 WAKE_MS = 10000
@@ -83,21 +79,24 @@ class Waiter(object):
 
 class BlockingPop(object):
     """
-    A BLPOP on a connection of its own: ``learn_id``, then ``start``, then ``result`` or ``cancel``.
+    A BLPOP on a connection of its own, from the beginning; then ``result`` or ``cancel``.
+
+    It also waits on a list of its own, whose name nobody else knows, in the slot of the queues: by that ``cancel`` ends
+    it. CLIENT UNBLOCK would need Redis 5, the connection's number, and a permission that most users lack; and where it
+    reaches the server before the BLPOP does, it is lost.
 
     ``place``: its number among those that are waited on. ``client``: a redis-py client. ``keys``: the queues.
+    ``seconds``: how long the server waits, a whole number as servers before 6 need.
     """
 
-    def __init__(self, place, client, keys):
+    def __init__(self, place, client, keys, seconds):
         self.place = place
         self.client = client
-        self.keys = keys
-        self.client_id = None
-        self.wake_key = None
-        self.started = False
+        self.wake_key = "%s#wake#%s" % (keys[0], binascii.hexlify(os.urandom(8)).decode("ascii"))
         self.connection = None
         self.connection = self._do(acquire, client)
-        self._do(send_command, self.connection, "CLIENT", "ID")
+        # That list is the last, so that a message comes before it.
+        self._do(send_command, self.connection, "BLPOP", *(keys + [self.wake_key, seconds]))
 
     def _do(self, method, *args):
         """Call a method of the connection, which is given up where that fails. redis-py's errors become ``Lost``."""
@@ -108,29 +107,6 @@ class BlockingPop(object):
             if not isinstance(error, RedisError):
                 raise
             raise Lost(self.place, with_address(error, self.client))
-
-    def learn_id(self):
-        """
-        Read the id by which CLIENT UNBLOCK knows this connection.
-
-        Servers before 5 have neither: there a list that nobody else knows, in the slot of the queues, ends the pop.
-        """
-        try:
-            self.client_id = self.connection.read_response()
-        except ResponseError:
-            self.wake_key = "%s#wake#%s" % (self.keys[0], binascii.hexlify(os.urandom(8)).decode("ascii"))
-        except RedisError as error:
-            self.close()
-            raise Lost(self.place, with_address(error, self.client))
-
-    def start(self, seconds):
-        """Let the server wait ``seconds``, a whole number as servers before 6 need."""
-        self._do(send_command, self.connection, "BLPOP", *(self._all_keys() + [seconds]))
-        self.started = True
-
-    def _all_keys(self):
-        # The last, so that a message comes before it.
-        return self.keys + ([self.wake_key] if self.wake_key else [])
 
     def fileno(self):
         return self.connection._sock.fileno()
@@ -143,39 +119,24 @@ class BlockingPop(object):
         """``[queue key, message key]``, or None where the time was up. Ends the pop."""
         try:
             answer = self._do(self.connection.read_response)
-            return None if answer and self._is_wake(answer[0]) else answer
+            return None if answer and answer[0] == self.wake_key.encode("utf-8") else answer
         finally:
             self.release()
 
-    def _is_wake(self, key):
-        return self.wake_key is not None and key == self.wake_key.encode("utf-8")
-
     def cancel(self):
-        """End the pop, if it goes on. What it has brought nevertheless is returned, as by ``result``."""
+        """
+        End the pop, if it goes on. What it has brought nevertheless is returned, as by ``result``.
+
+        Raises ``Lost`` where its connection is broken, redis-py's errors where the server does not answer: then it goes
+        on, and can be cancelled again.
+        """
         if self.connection is None:
             return None
-        if not self.started:
-            return self.release() if self.client_id or self.wake_key else self.close()
         if not self.answered():
-            if not self._unblock():
+            scripts.wake(lambda *command: call_all(self.client, [command], GRACE), [self.wake_key], [WAKE_MS])
+            if not self.answered(GRACE):
                 return self.close()
         return self.result()
-
-    def _unblock(self):
-        """Whether the server ends the pop in time. Told once it might not: the pop may reach it later than this."""
-        deadline, pause = monotonic() + GRACE, SHORTEST_PAUSE
-        while monotonic() < deadline:
-            if self.wake_key is None:
-                self._call("CLIENT", "UNBLOCK", self.client_id)
-            else:
-                scripts.wake(self._call, [self.wake_key], [WAKE_MS])
-            if self.answered(pause):
-                return True
-            pause = min(pause * 2, LONGEST_PAUSE)
-        return False
-
-    def _call(self, *command):
-        return call_all(self.client, [command], GRACE)
 
     def close(self):
         """Give the connection up, with what the server may still have written to it."""
@@ -205,11 +166,7 @@ def first_message(queues, seconds, limit, waiter, restore, keep):
     pops = []
     try:
         for place, (client, keys) in enumerate(queues):
-            pops.append(BlockingPop(place, client, keys))
-        for pop in pops:
-            pop.learn_id()
-        for pop in pops:
-            pop.start(int(math.ceil(seconds)))
+            pops.append(BlockingPop(place, client, keys, int(math.ceil(seconds))))
         deadline = monotonic() + math.ceil(seconds) + GRACE
         return _first_answer(pops, waiter, deadline, deadline if limit is None else monotonic() + limit)
     finally:

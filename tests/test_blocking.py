@@ -16,19 +16,8 @@ from asgi_redis.waiting import Waiter
 from . import servers
 
 
-@pytest.fixture(scope="module")
-def without_client():
-    """The URLs of three servers that have no CLIENT UNBLOCK, as those before Redis 5, nor any other CLIENT command."""
-    options = ["--rename-command", "CLIENT", ""]
-    with Server(options) as first, Server(options) as second, Server(options) as third:
-        yield [first.url, second.url, third.url]
-
-
-@pytest.fixture(params=["CLIENT UNBLOCK", "without"])
-def three(request, make_layer):
-    """A layer on three servers; on such as have CLIENT UNBLOCK and on such as do not."""
-    if request.param == "without":
-        return make_layer(hosts=request.getfixturevalue("without_client"))
+@pytest.fixture
+def three(make_layer):
     return make_layer(3)
 
 

@@ -92,7 +92,7 @@ def calls(client):
     return counted
 
 
-def test_an_idle_worker_sends_three_commands_a_shard(layer):
+def test_an_idle_worker_sends_two_commands_a_shard(layer):
     layer.blpop_timeout = 1
     layer.receive(["normal"], block=True)
     servers_of_shards = {client.connection_pool: client for client in clients(layer)}.values()
@@ -101,8 +101,8 @@ def test_an_idle_worker_sends_three_commands_a_shard(layer):
     called = collections.Counter()
     for client, counted in zip(servers_of_shards, before):
         called += calls(client) - counted
-    # LINDEX in the script.
-    expected = {name: layer.ring_size for name in ("eval", "lindex", "client", "blpop")}
+    # GET and LINDEX in the script.
+    expected = {name: layer.ring_size for name in ("eval", "get", "lindex", "blpop")}
     assert {name: count for name, count in called.items() if name not in CHATTER} == expected
 
 

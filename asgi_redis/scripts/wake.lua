@@ -1,9 +1,11 @@
--- End a blocking pop that waits on a list of its own too, where the server has no CLIENT UNBLOCK.
+-- End a blocking pop by the list of its own on which it waits too.
 --
 -- KEYS    1 that list
--- ARGV    1 its life, ms, where the pop has ended meanwhile
+-- ARGV    1 its life, ms, for where the pop has ended meanwhile
 -- answer  the length of the list
 
+-- There is nothing to delete, but Redis lets a script that has written something go on where it is out of memory.
+redis.call('DEL', KEYS[1])
 local length = redis.call('LPUSH', KEYS[1], '1')
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return length
