@@ -13,10 +13,7 @@ from asgi_redis.embedded import free_port
 
 from . import servers, traffic
 from .conftest import needs_cluster
-from .test_exactly_once import MESSAGES as MESSAGES_ON_ONE_SERVER
-
-#: For each of the topologies; the whole number goes through one server.
-MESSAGES = MESSAGES_ON_ONE_SERVER // 5
+from .test_exactly_once import MESSAGES
 
 
 @pytest.fixture
