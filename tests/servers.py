@@ -187,6 +187,11 @@ class Cluster(object):
                 if not part.startswith("[") and int(first) <= slot <= int(last or first):
                     return server
 
+    def _have_met(self):
+        """Whether all nodes know all by their ids; each gives others a passing one until they have shaken hands."""
+        known = [{port: node[0] for port, node in self.nodes(server).items()} for server in self.servers]
+        return len(known[0]) == len(self.servers) and all(ids == known[0] for ids in known)
+
     def _is_whole(self):
         for server in self.servers:
             info = call(redis.StrictRedis(port=server.port), "CLUSTER", "INFO").decode("ascii")
@@ -216,9 +221,7 @@ class Cluster(object):
             call(client, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in self.servers[1:]:
             call(redis.StrictRedis(port=server.port), "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
-        eventually(
-            lambda: all(len(self.nodes(server)) == len(self.servers) for server in self.servers), "the nodes have met"
-        )
+        eventually(self._have_met, "the nodes have met")
         for master, replica in zip(masters, replicas):
             call(redis.StrictRedis(port=replica.port), "CLUSTER", "REPLICATE", self.nodes(master)[master.port][0])
         eventually(self._is_whole, "the cluster is whole")
