@@ -17,19 +17,27 @@ HEAD = """\
 What arrives while things fail
 ==============================
 
-Real servers, and real processes: {writers} writers, and {readers} readers that block. Each writer sends numbered
-messages to a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and with
-every {burst}th to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile something
-fails, for {lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on every
-channel again, the writers stop, and the readers read what is there.
+Real servers and processes: {writers} writers, and {readers} readers that block. Each writer sends numbered messages to
+a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and with every {burst}th
+to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile something fails, for
+{lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on every channel again,
+the writers stop, and the readers read what is there.
+
+``tox -e faults`` measures all this, and writes this page. ``pytest tests/faults`` tests a few of the faults, with
+``ASGI_REDIS_FAULTS=all`` in the environment all of them. This page was measured with asgi_redis {asgi_redis},
+redis-py {redis_py}, Python {python} and {server}.
+
+
+What the columns say
+--------------------
 
 acknowledged
    Messages whose send returned; one to a group counts once for each member. Sends that raised are not counted: their
    messages may arrive or not, but not twice.
 lost
-   Acknowledged messages that did not arrive, and in brackets those of them that the fault explains (below).
+   Acknowledged messages that did not arrive; in brackets how many of them the fault explains.
 twice
-   Messages that arrived twice, and in brackets those of them that the fault explains.
+   Messages that arrived twice; in brackets how many of them the fault explains.
 disordered
    Messages on ``?`` and ``!`` channels that arrived after a later one of the same writer.
 longest send
@@ -37,23 +45,24 @@ longest send
 whole again
    Seconds from the end of the fault until a message had been sent and received on every channel.
 
-What a fault explains:
+
+What a fault explains
+---------------------
 
 * A server that lost its memory: the loss of messages that were sent to it before.
 * A failover, also where a fault only led to one, as a master that stands still does: the loss of messages that were
   acknowledged less than {not_replicated} seconds before it, or by the old master until it heard of it; and that a
-  message comes again which was received then. Redis answers first, and replicates then: what the new master has not
-  heard of, sends as well as receives, has not happened.
-* A proxy that swallows answers (every {cut_every}th): the loss of one message for each answer of a BLPOP that had
-  popped one, since the specification promises that a message arrives at most once.
-* Nothing else explains anything; nothing explains disorder, or a process that ends or does not return.
+  message comes again which was received then. Redis answers first and replicates then: what the new master has not
+  heard of, sends as well as receives, did not happen.
+* A proxy that swallows answers, every {cut_every}th: the loss of one message, or batch, for each answer of a BLPOP that
+  had popped one. The specification promises that a message arrives at most once.
 
-Between processes and servers stands a TCP proxy where answers are cut, delayed, held up or dropped, and where
-connections are left half open: their servers' ends are gone, and the clients are not told. Servers of Sentinel and
-Cluster tell their clients their own addresses, past any proxy, so these faults are not tried there.
+Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return. A fault that did
+more than it explains is marked "fails".
 
-``tox -e faults`` measures all this, and writes this page; ``pytest tests/faults`` tests a few of the faults, with
-``ASGI_REDIS_FAULTS=all`` in the environment all. Measured with {versions}.
+Where answers are cut, delayed, held up or dropped, and where connections are left half open (their servers' ends are
+gone, and the clients are not told), a TCP proxy stands before each server. Servers of Sentinel and Cluster tell clients
+their own addresses, past any proxy, so these faults are not tried there.
 """
 
 COLUMNS = ["fault", "acknowledged", "lost", "twice", "disordered", "longest send", "whole again"]
@@ -63,7 +72,8 @@ def text(found):
     """The page. ``found``: [(topology class, scenario, verdict), ...]."""
     parts = [HEAD.format(
         writers=WRITERS, readers=READERS, burst=BURST, lasts=LASTS, not_replicated=NOT_REPLICATED,
-        cut_every=CUT_EVERY, versions=versions(),
+        cut_every=CUT_EVERY, asgi_redis=asgi_redis.__version__, redis_py=redis.__version__,
+        python=platform.python_version(), server=server_version(),
     )]
     kinds = []
     for kind, _, _ in found:
@@ -71,7 +81,7 @@ def text(found):
             kinds.append(kind)
     for kind in kinds:
         rows = [row(scenario, verdict) for other, scenario, verdict in found if other is kind]
-        parts.append("\n\n%s\n%s\n\n%s\n\n%s" % (kind.name, "-" * len(kind.name), kind.__doc__, table(rows)))
+        parts.append("\n\n%s\n%s\n\n%s" % (kind.name, "-" * len(kind.name), table(rows)))
     return "".join(parts)
 
 
@@ -99,9 +109,7 @@ def table(rows):
     return "\n".join([line, lines[0], line] + lines[1:] + [line]) + "\n"
 
 
-def versions():
-    server = subprocess.check_output([server_binary(), "--version"]).decode("ascii").split()
-    return "asgi_redis %s, redis-py %s, Python %s, %s %s" % (
-        asgi_redis.__version__, redis.__version__, platform.python_version(), server[0],
-        next(word[2:] for word in server if word.startswith("v=")),
-    )
+def server_version():
+    """As "Valkey 9.1.2"."""
+    words = subprocess.check_output([server_binary(), "--version"]).decode("ascii").split()
+    return "%s %s" % (words[0], next(word[2:] for word in words if word.startswith("v=")))

@@ -115,16 +115,16 @@ class One(Topology):
 
 
 class Three(One):
-    """Three servers that share the messages."""
+    """Three shards."""
 
-    name = "Three servers"
+    name = "Three servers that share the messages"
     count = 3
 
 
 class OnSentinel(Topology):
-    """Two services of Redis Sentinel, each a master and a replica; three Sentinels."""
+    """Two services of Redis Sentinel, and three Sentinels."""
 
-    name = "Sentinel"
+    name = "Sentinel: two services, each a master and a replica"
     layer_class = RedisSentinelChannelLayer
 
     def __enter__(self):
@@ -162,9 +162,9 @@ class OnSentinel(Topology):
 
 
 class OnCluster(Topology):
-    """A Redis Cluster of three masters and a replica of each."""
+    """A Redis Cluster."""
 
-    name = "Cluster"
+    name = "Cluster: three masters and a replica of each"
     layer_class = RedisClusterChannelLayer
 
     def __enter__(self):
