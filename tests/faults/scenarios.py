@@ -101,13 +101,13 @@ def stop_for_10(topology, harm):
 # Servers that treat their clients badly.
 
 
-@scenario("CLIENT KILL TYPE normal every 200 ms", ALL, routine=[One])
+@scenario("CLIENT KILL TYPE normal every 200 ms", ALL)
 def client_kill(topology, harm):
     clients = [client(server) for server in topology.masters()]
     repeatedly(lambda: [each.execute_command("CLIENT", "KILL", "TYPE", "normal") for each in clients], 0.2)
 
 
-@scenario("SCRIPT FLUSH without pause", ALL)
+@scenario("SCRIPT FLUSH without pause", ALL, routine=[One])
 def script_flush(topology, harm):
     clients = [client(server) for server in topology.masters()]
     repeatedly(lambda: [each.execute_command("SCRIPT", "FLUSH") for each in clients], 0.001)
