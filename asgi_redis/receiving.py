@@ -1,8 +1,10 @@
 """The receiving half of a layer: from memory, from all shards, and waiting."""
 from __future__ import unicode_literals
 
+import functools
 import random
 
+import six
 from redis.exceptions import RedisError
 
 from . import scripts
@@ -11,7 +13,7 @@ from .connections import is_outage, probe
 from .inbox import Inbox
 from .outages import Outages
 from .readers import Readers
-from .shards import SENDER_MS
+from .shards import NOTES, SENDER_MS
 from .unsettled import Unsettled
 from .waiting import Lost, Waiter, first_message, monotonic
 
@@ -123,7 +125,7 @@ class Receiving(Background):
         if self._unsettled:
             self._unsettled.settle(
                 index, self.connection(index),
-                lambda *keys: self._run(index, scripts.restore, list(keys), [self._queue_ms]),
+                lambda *keys: self._run(index, *self._restoring(index, *keys)), functools.partial(self._reclaim, index),
             )
         if reader.unanswered:
             self._recover(index, reader)
@@ -254,11 +256,21 @@ class Receiving(Background):
     def _restore(self, index, queue_key, message_key):
         """Put the key of a message that was popped, but not read, back to the head of its queue; later if need be."""
         try:
-            self._insist(index, scripts.restore, [queue_key, message_key], [self._queue_ms])
+            self._insist(index, *self._restoring(index, queue_key, message_key))
         except BaseException as error:
             self._unsettled.add_message(index, queue_key, message_key)
             if not isinstance(error, RedisError):
                 raise
+
+    def _restoring(self, index, queue_key, message_key):
+        """The script that does so, its keys and arguments."""
+        note_key = self._note_key(index, six.ensure_text(queue_key))
+        return scripts.restore, [queue_key, message_key, note_key], [self._queue_ms]
+
+    def _reclaim(self, index, queue_keys):
+        """Put back what a blocking pop on ``queue_keys`` may have taken, before its connection broke."""
+        keys = [key for queue_key in queue_keys for key in [queue_key] + self._note_keys(index, queue_key)]
+        self._run(index, scripts.reclaim, keys, [NOTES, self._queue_ms])
 
     def _put_back(self, channel, message):
         """Put a message that was received, but that nobody got, back to the head of its queue."""

@@ -11,7 +11,8 @@ from .waiting import Lost
 class Unsettled(object):
     """
     ``add_message(shard, queue key, message key)``: popped, but neither read nor put back. ``add_pop(shard, pop)``: a
-    blocking pop that a server, which did not answer, may still have brought to an end when it answers again.
+    blocking pop whose connection broke, perhaps with an answer; or that a server, which does not answer, may still
+    bring to an end.
 
     Safe between threads; a forked process leaves all to its parent.
     """
@@ -20,9 +21,10 @@ class Unsettled(object):
         self._pid = os.getpid()
         self._messages = set()
         self._pops = set()
+        self._lost = set()
 
     def __bool__(self):
-        return bool(self._messages or self._pops) and self._pid == os.getpid()
+        return bool(self._messages or self._pops or self._lost) and self._pid == os.getpid()
 
     __nonzero__ = __bool__
 
@@ -32,16 +34,19 @@ class Unsettled(object):
 
     def add_pop(self, shard, pop):
         self._own()
-        self._pops.add((shard, pop))
+        if pop.is_lost:
+            self._lost.add((shard, tuple(pop.keys)))
+        else:
+            self._pops.add((shard, pop))
 
     def _own(self):
         if self._pid != os.getpid():
             self.__init__()
 
-    def settle(self, shard, client, restore):
+    def settle(self, shard, client, restore, reclaim):
         """
-        Call ``restore(queue key, message key)`` for everything on ``shard``, whose server ``client`` reaches now. An
-        error of redis-py ends that; the rest is kept.
+        Call ``restore(queue key, message key)`` and ``reclaim(queue keys)`` for everything on ``shard``, whose server
+        ``client`` reaches now. An error of redis-py ends that; the rest is kept.
         """
         for entry in _of(shard, self._pops):
             self._pops.discard(entry)
@@ -49,19 +54,25 @@ class Unsettled(object):
         for entry in _of(shard, self._messages):
             restore(*entry[1:])
             self._messages.discard(entry)
+        for entry in _of(shard, self._lost):
+            reclaim(list(entry[1]))
+            self._lost.discard(entry)
 
     def _end(self, client, shard, pop):
+        answer = None
         try:
             answer = pop.cancel()
         except Lost:
-            return  # its connection is broken
+            pass
         except RedisError:
             if pop.client is client:
                 self.add_pop(shard, pop)
                 raise
-            return pop.close()  # another server has taken over since
+            pop.give_up()  # another server has taken over since
         if answer:
             self.add_message(shard, *answer)
+        elif pop.is_lost:
+            self.add_pop(shard, pop)
 
 
 def _of(shard, entries):

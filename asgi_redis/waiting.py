@@ -92,7 +92,10 @@ class BlockingPop(object):
     def __init__(self, place, client, keys, seconds):
         self.place = place
         self.client = client
+        self.keys = keys
         self.wake_key = "%s#wake#%s" % (keys[0], binascii.hexlify(os.urandom(8)).decode("ascii"))
+        #: Whether it has ended in a way that leaves unknown what it has brought.
+        self.is_lost = False
         self.connection = None
         self.connection = self._do(acquire, client)
         # That list is the last, so that a message comes before it.
@@ -103,7 +106,7 @@ class BlockingPop(object):
         try:
             return method(*args)
         except BaseException as error:
-            self.close()
+            self.give_up()
             if not isinstance(error, RedisError):
                 raise
             raise Lost(self.place, with_address(error, self.client))
@@ -135,8 +138,13 @@ class BlockingPop(object):
         if not self.answered():
             scripts.wake(lambda *command: call_all(self.client, [command], GRACE), [self.wake_key], [WAKE_MS])
             if not self.answered(GRACE):
-                return self.close()
+                return self.give_up()
         return self.result()
+
+    def give_up(self):
+        """Close the connection. What it has brought is not known."""
+        self.is_lost = True
+        self.close()
 
     def close(self):
         """Give the connection up, with what the server may still have written to it."""
@@ -157,8 +165,9 @@ def first_message(queues, seconds, limit, waiter, restore, keep):
     ``queues``: a list of (client, queue keys). ``seconds``: how long the servers wait at most, rounded up to a whole
     number, as they need; ``limit``: after how many it returns anyway, or None. ``waiter``: a ``Waiter``, in
     its ``with`` block. ``restore(place, queue key, message key)`` puts back what a server popped but did not come
-    first. ``keep(place, pop)`` keeps a pop that could not be ended, for its server does not answer. To close the
-    connection would not help: a server that was stopped goes on with what it was told, and pops for nobody.
+    first. ``keep(place, pop)`` is told of a pop whose connection broke, and of one that could not be ended, for its
+    server does not answer. To close the connection would not help: a server that was stopped goes on with what it was
+    told, and pops for nobody.
 
     Returns (place in ``queues``, queue key, message key), or None where the time was up or ``waiter`` was woken. Raises
     ``Lost`` where a server fails.
@@ -211,10 +220,10 @@ def _cancel(pop, restore, keep):
         answer = pop.cancel()
         if answer:
             restore(pop.place, answer[0], answer[1])
-    except Lost:
-        pass  # its connection is broken
-    except RedisError:
-        keep(pop.place, pop)
+    except (Lost, RedisError):
+        pass
     except Exception:
         logger.exception("Could not end a blocking pop.")
-        pop.close()
+        pop.give_up()
+    if pop.is_lost or pop.connection is not None:
+        keep(pop.place, pop)

@@ -246,3 +246,42 @@ def test_messages_are_received_where_the_server_is_out_of_memory(server, channel
     client.config_set("maxmemory", 1)
     layer._restore(0, queue_key, key)
     assert layer.receive([receivable]) == (channel, {"n": 3})
+
+
+# A blocking pop whose connection breaks with the answer.
+
+
+@pytest.mark.parametrize("send", [
+    lambda layer: layer.send("normal", {"n": 0}),
+    lambda layer: layer.send("process!x", {"n": 0}),
+    lambda layer: layer.send_group("crowd", {"n": 0}),
+], ids=["normal", "process-specific", "group"])
+def test_what_a_blocking_pop_took_is_found_again(proxy, layer, direct, send):
+    for name in ("process!x", "process!y"):
+        direct.group_add("crowd", name)
+
+    class CutPop(Cut):
+        """Swallows the answer to a blocking pop that has brought something."""
+
+        def answer(self, link, data):
+            found = link.requests.last == b"BLPOP" and data.startswith(b"*2")
+            return super(CutPop, self).answer(link, data) if found else data
+
+    cut = proxy.mode = CutPop(1)
+    reader = Reader(layer, ["normal", "process!"])
+    wait_until_blocked(direct, 1)
+    send(direct)
+    reader.join()
+    assert cut.messages == 1
+    assert (reader.found[1], reader.error) == ({"n": 0}, None)
+    proxy.mode = Pass()
+    rest = receive_all(layer) + receive_all(direct)
+    assert rest in ([], ["process!y"])
+
+
+def test_what_waits_or_was_received_is_not_reclaimed(direct):
+    for number in range(3):
+        direct.send("normal", {"n": number})
+    assert direct.receive(["normal"])[1] == {"n": 0}
+    direct._reclaim(0, [direct._key(0, "normal")])
+    assert [direct.receive(["normal"])[1] for _ in range(3)] == [{"n": 1}, {"n": 2}, None]

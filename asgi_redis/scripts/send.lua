@@ -5,6 +5,7 @@
 --         3 message
 --         4 messages_count of the channel       5 messages_count of all channels
 --         6 channel_full_count of the channel   7 channel_full_count of all channels
+--         8 a note, for reclaim.lua, of a message that may be handed to a blocking pop at once
 -- ARGV    1 body
 --         2 life of the message, ms             3 life of the queue, ms
 --         4 capacity
@@ -25,7 +26,8 @@ local function count(channel_key, global_key, amount)
     redis.call('EXPIRE', global_key, ARGV[7])
 end
 
-if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then
+local length = redis.call('LLEN', KEYS[1])
+if length >= tonumber(ARGV[4]) then
     if ARGV[5] == '1' then
         count(KEYS[6], KEYS[7], 1)
     end
@@ -35,6 +37,9 @@ end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('RPUSH', KEYS[1], KEYS[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if length == 0 then
+    redis.call('SET', KEYS[8], KEYS[3], 'PX', ARGV[2])
+end
 redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[8])
 count(KEYS[4], KEYS[5], 1)
 return 1

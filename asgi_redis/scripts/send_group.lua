@@ -5,8 +5,8 @@
 --
 -- KEYS    1 messages_count of all channels
 --         2 sender: see send.lua; here the answer stands behind the number, for a repeated send is to get the same
---         then, an entry: queue, message, messages_count of the channel
---         then, a batch: queue, message, messages_count of the channel, announcement
+--         then, an entry: queue, message, messages_count of the channel, note (see send.lua)
+--         then, a batch: queue, message, messages_count of the channel, note, announcement
 -- ARGV    1 life of the messages, ms            2 life of the queues, ms
 --         3 life of a channel's counter, s      4 life of the counter of all channels, s
 --         5 life of the sender's key, ms        6 number of this run of the script: see send.lua
@@ -32,12 +32,16 @@ local sent = 0
 
 local function put(key, capacity, body, count)
     local queue, message, counter = KEYS[key], KEYS[key + 1], KEYS[key + 2]
-    if redis.call('LLEN', queue) >= capacity then
+    local length = redis.call('LLEN', queue)
+    if length >= capacity then
         return false
     end
     redis.call('SET', message, body, 'PX', ARGV[1])
     redis.call('RPUSH', queue, message)
     redis.call('PEXPIRE', queue, ARGV[2])
+    if length == 0 then
+        redis.call('SET', KEYS[key + 3], message, 'PX', ARGV[1])
+    end
     redis.call('INCRBY', counter, count)
     redis.call('EXPIRE', counter, ARGV[3])
     sent = sent + count
@@ -55,18 +59,18 @@ for arg = 9, 8 + runs * 3, 3 do
         if not put(key, capacity, body, 1) then
             full_entries[#full_entries + 1] = entry
         end
-        key = key + 3
+        key = key + 4
     end
 end
 
 for batch = 1, batches do
     local arg = 6 + (runs + batch) * 3
-    if redis.call('EXISTS', KEYS[key + 3]) == 0 then
+    if redis.call('EXISTS', KEYS[key + 4]) == 0 then
         unannounced[#unannounced + 1] = batch
     elseif not put(key, tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]], ARGV[arg]) then
         full_batches[#full_batches + 1] = batch
     end
-    key = key + 4
+    key = key + 5
 end
 
 if sent > 0 then
