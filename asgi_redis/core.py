@@ -19,7 +19,7 @@ from .losses import Losses
 from .names import Names, random_text
 from .receiving import Receiving
 from .scripts import UnsupportedRedis  # noqa: F401, other code imports it from here
-from .shards import NOTES, SENDER_MS, Shards
+from .shards import SENDER_MS, Shards
 from .statistics import Statistics
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,6 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self.hosts = self._setup_hosts(hosts)
         self._turn = itertools.count(random.randrange(4096))
         self._sent = itertools.count(1)
-        self._noted = itertools.count(random.randrange(NOTES))
         self._losses = Losses()
         self.max_message_size = max_message_size
         self._setup_receiving(reconnect_timeout)
@@ -218,7 +217,7 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         keys = [self._key(index, queue), self._sender_key(index)] + self._message_keys(index, 1)
         for counter in (self.STAT_MESSAGES_COUNT, self.STAT_CHANNEL_FULL):
             keys += [self._counter_key(index, queue, counter), self._counter_key(index, self.ALL_CHANNELS, counter)]
-        keys.append(self._note_key(index, keys[0]))
+        keys.append(self._notes_key(index, keys[0]))
         return self._insist(index, scripts.send, keys, [
             body, self._message_ms, self._queue_ms, capacity, count_full,
             self.channel_statistics_expiry, self.global_statistics_expiry, SENDER_MS,

@@ -136,9 +136,8 @@ class Groups(object):
         keys = [self._counter_key(index, self.ALL_CHANNELS, counter), self._sender_key(index)]
         for entry, message_key in zip(singles + batches, self._message_keys(index, len(entries))):
             queue_key = self._key(index, entry.queue)
-            keys += [
-                queue_key, message_key, self._counter_key(index, entry.queue, counter), self._note_key(index, queue_key)
-            ]
+            keys += [queue_key, message_key, self._counter_key(index, entry.queue, counter)]
+            keys.append(self._notes_key(index, queue_key))
             if len(entry.members) > 1:
                 keys.append(self._announcement_key(index, entry.queue))
         answer = self._insist(index, scripts.send_group, keys, self._arguments(singles, batches))

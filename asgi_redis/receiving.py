@@ -13,7 +13,7 @@ from .connections import is_outage, probe
 from .inbox import Inbox
 from .outages import Outages
 from .readers import Readers
-from .shards import NOTES, SENDER_MS
+from .shards import SENDER_MS
 from .unsettled import Unsettled
 from .waiting import Lost, Waiter, first_message, monotonic
 
@@ -132,7 +132,9 @@ class Receiving(Background):
 
     def _recover(self, index, reader):
         number, queue_keys = reader.unanswered
-        keys = self._reader_keys(index, reader) + self._message_keys(index, 1) + queue_keys
+        keys = self._reader_keys(index, reader) + self._message_keys(index, 1)
+        for queue_key in queue_keys:
+            keys += [queue_key, self._notes_key(index, queue_key)]
         self._run(index, scripts.recover, keys, [number, reader.next_number(), self._queue_ms])
         reader.unanswered = None
 
@@ -264,13 +266,13 @@ class Receiving(Background):
 
     def _restoring(self, index, queue_key, message_key):
         """The script that does so, its keys and arguments."""
-        note_key = self._note_key(index, six.ensure_text(queue_key))
-        return scripts.restore, [queue_key, message_key, note_key], [self._queue_ms]
+        notes_key = self._notes_key(index, six.ensure_text(queue_key))
+        return scripts.restore, [queue_key, message_key, notes_key], [self._queue_ms]
 
     def _reclaim(self, index, queue_keys):
         """Put back what a blocking pop on ``queue_keys`` may have taken, before its connection broke."""
-        keys = [key for queue_key in queue_keys for key in [queue_key] + self._note_keys(index, queue_key)]
-        self._run(index, scripts.reclaim, keys, [NOTES, self._queue_ms])
+        keys = [key for queue_key in queue_keys for key in (queue_key, self._notes_key(index, queue_key))]
+        self._run(index, scripts.reclaim, keys, [self._queue_ms])
 
     def _put_back(self, channel, message):
         """Put a message that was received, but that nobody got, back to the head of its queue."""
@@ -279,7 +281,8 @@ class Receiving(Background):
             self._inbox.put_back(queue, channel, lambda: message, self.expiry)
             return
         index = self._shards(queue)[0]
-        keys = [self._key(index, queue)] + self._message_keys(index, 1) + [self._sender_key(index)]
+        queue_key = self._key(index, queue)
+        keys = [queue_key] + self._message_keys(index, 1) + [self._sender_key(index), self._notes_key(index, queue_key)]
         self._insist(index, scripts.put_back, keys, [
             self._body(message, channel), self._message_ms, self._queue_ms, SENDER_MS, next(self._sent),
         ])

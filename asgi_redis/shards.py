@@ -22,10 +22,6 @@ LONGEST_PAUSE = 0.2
 SENDER_MS = 120000
 
 
-#: So many messages that may have been handed to blocking pops are known for each queue.
-NOTES = 8
-
-
 class Shards(object):
     """
     The shards of a layer, numbered from 0, and what lies on which.
@@ -130,13 +126,9 @@ class Shards(object):
     def _stats_key(self, index, name):
         return self.stats_prefix + name
 
-    def _note_key(self, index, queue_key):
-        """Where to note that a message, which is put into an empty queue, may be handed on at once: one key in turn."""
-        return self._stats_key(index, "#handed%d#%s" % (next(self._noted) % NOTES, queue_key))
-
-    def _note_keys(self, index, queue_key):
-        """All such keys of a queue."""
-        return [self._stats_key(index, "#handed%d#%s" % (number, queue_key)) for number in range(NOTES)]
+    def _notes_key(self, index, queue_key):
+        """Where messages are noted that were put into an empty queue, and may have been handed on at once."""
+        return self._stats_key(index, "#handed#" + queue_key)
 
     def _counter_key(self, index, queue, counter):
         return self._stats_key(index, "%s:%s" % (queue, counter))

@@ -41,6 +41,9 @@ def messages(layer):
         for block in (False, True):
             layer.send(channel, {"n": 1})
             assert layer.receive([receivable], block) == (channel, {"n": 1})
+    for number in range(201):  # so many are noted of those that an empty queue got
+        layer.send("reader?y", {"n": number})
+        assert layer.receive(["reader?y"]) == ("reader?y", {"n": number})
     with pytest.raises(layer.ChannelFull):
         for _ in range(layer.capacity + 1):
             layer.send("full", {})
@@ -84,6 +87,7 @@ def repairs(layer):
     assert layer.receive(["reader?x"]) == ("reader?x", {"n": 1})
     layer.send("reader?x", {"n": 2})
     layer._restore(index, *servers.client_of(layer, index).blpop([layer._key(index, "reader?x")]))
+    layer._reclaim(index, [layer._key(index, "reader?x")])
     layer._outages.begin(index, redis.exceptions.ConnectionError())
     assert layer.receive(["reader?x"], block=True) == ("reader?x", {"n": 2})
 

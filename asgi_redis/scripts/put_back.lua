@@ -2,7 +2,7 @@
 --
 -- KEYS    1 queue
 --         2 message
---         3 sender: see send.lua
+--         3 sender, 4 notes: see send.lua
 -- ARGV    1 body
 --         2 life of the message, ms    3 life of the queue, ms
 --         4 life of the sender's key, ms    5 number of the message: see send.lua
@@ -15,5 +15,7 @@ end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('LPUSH', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('LPUSH', KEYS[4], KEYS[2])
+redis.call('PEXPIRE', KEYS[4], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4])
 return 1

@@ -2,7 +2,7 @@
 --
 -- KEYS    1 queue
 --         2 message
---         3 note: see send.lua
+--         3 notes: see send.lua
 -- ARGV    1 life of the queue, ms
 -- answer  1 restored, 0 expired, or read by somebody
 
@@ -14,5 +14,6 @@ end
 redis.call('PEXPIRE', KEYS[2], life)
 redis.call('LPUSH', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-redis.call('SET', KEYS[3], KEYS[2], 'PX', ARGV[1])
+redis.call('LPUSH', KEYS[3], KEYS[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[1])
 return 1

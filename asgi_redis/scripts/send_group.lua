@@ -5,11 +5,12 @@
 --
 -- KEYS    1 messages_count of all channels
 --         2 sender: see send.lua; here the answer stands behind the number, for a repeated send is to get the same
---         then, an entry: queue, message, messages_count of the channel, note (see send.lua)
---         then, a batch: queue, message, messages_count of the channel, note, announcement
+--         then, an entry: queue, message, messages_count of the channel, notes (see send.lua)
+--         then, a batch: queue, message, messages_count of the channel, notes, announcement
 -- ARGV    1 life of the messages, ms            2 life of the queues, ms
 --         3 life of a channel's counter, s      4 life of the counter of all channels, s
---         5 life of the sender's key, ms        6 number of this run of the script: see send.lua
+--         5 life of the sender's key and of notes, ms
+--         6 number of this run of the script: see send.lua
 --         7 how many runs: entries that share a capacity and a body
 --         8 how many batches
 --         then, a run: how many entries, capacity, which of the bodies, from 1
@@ -30,6 +31,16 @@ local runs, batches = tonumber(ARGV[7]), tonumber(ARGV[8])
 local first_body = 8 + (runs + batches) * 3
 local sent = 0
 
+local function note(notes, message)
+    local length = redis.call('LPUSH', notes, message)
+    if length > 200 then
+        redis.call('LTRIM', notes, 0, 99)
+    end
+    if length == 1 or length > 200 then
+        redis.call('PEXPIRE', notes, ARGV[5])
+    end
+end
+
 local function put(key, capacity, body, count)
     local queue, message, counter = KEYS[key], KEYS[key + 1], KEYS[key + 2]
     local length = redis.call('LLEN', queue)
@@ -40,7 +51,7 @@ local function put(key, capacity, body, count)
     redis.call('RPUSH', queue, message)
     redis.call('PEXPIRE', queue, ARGV[2])
     if length == 0 then
-        redis.call('SET', KEYS[key + 3], message, 'PX', ARGV[1])
+        note(KEYS[key + 3], message)
     end
     redis.call('INCRBY', counter, count)
     redis.call('EXPIRE', counter, ARGV[3])
