@@ -49,6 +49,7 @@ def address(client):
     ({"hosts": [("redis", 6380)]}, ("redis", 6380, 0)),
     ({"hosts": [["redis", 6380]], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
     ({"hosts": ["redis://redis:6380/5"]}, ("redis", 6380, 5)),
+    ({"host": "redis", "connection_kwargs": {"db": 4}}, ("redis", 6379, 4)),
 ])
 def test_where_the_server_is(arguments, expected):
     layer = RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
@@ -75,6 +76,9 @@ def test_an_ipv6_address():
     ({"group_expiry": -1}, ValueError, "group_expiry"),
     ({"capacity": None}, TypeError, "capacity"),
     ({"capacity": True}, TypeError, "capacity"),
+    ({"max_message_size": 0}, ValueError, "max_message_size"),
+    ({"max_message_size": "1 MB"}, TypeError, "max_message_size"),
+    ({"reconnect_timeout": -1}, ValueError, "reconnect_timeout"),
     ({"connection_kwargs": {"socket_timeout": 4.9}}, ValueError, "at least 5 seconds"),
     ({"connection_kwargs": {"decode_responses": True}}, ValueError, "decode_responses"),
 ])

@@ -4,6 +4,8 @@ from __future__ import unicode_literals
 import base64
 import hashlib
 import logging
+import threading
+import time
 
 import pytest
 from cryptography.fernet import Fernet
@@ -46,18 +48,61 @@ def test_what_can_not_be_decrypted_is_dropped(make_layer, caplog, reader, writer
     assert "normal" in caplog.text and "s3cr3t" not in caplog.text
 
 
-def test_a_body_older_than_expiry_and_ten_seconds_is_refused(make_layer, caplog, monkeypatch):
-    import time
+@pytest.fixture
+def clock(monkeypatch):
+    """``clock(seconds)``: let cryptography's clock go ahead by so much, or behind."""
+    real = time.time
 
-    layer = make_layer(symmetric_encryption_keys=[KEY], expiry=30)
-    now = time.time()
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: now - 39)
-    layer.send("normal", {"n": 1})
-    monkeypatch.setattr("cryptography.fernet.time.time", lambda: now - 42)
-    layer.send("normal", {"n": 2})
+    def set_clock(seconds):
+        monkeypatch.setattr("cryptography.fernet.time.time", lambda: real() + seconds)
+
+    yield set_clock
     monkeypatch.undo()
+
+
+def test_a_body_older_than_expiry_and_ten_seconds_is_refused(make_layer, clock):
+    layer = make_layer(symmetric_encryption_keys=[KEY], expiry=30)
+    clock(-39)
+    layer.send("normal", {"n": 1})
+    clock(-42)
+    layer.send("normal", {"n": 2})
+    clock(0)
     assert layer.receive(["normal"]) == ("normal", {"n": 1})
     assert layer.receive(["normal"]) == (None, None)
+
+
+@pytest.mark.parametrize("seconds, words", [(-300, "300 seconds ago"), (300, "seconds from now")])
+def test_clocks_that_differ_are_told_from_a_wrong_key(make_layer, clock, caplog, seconds, words):
+    layer = make_layer(symmetric_encryption_keys=["new", "old"], expiry=30)
+    clock(seconds)
+    make_layer(symmetric_encryption_keys=["old"]).send("normal", {"n": 1})
+    clock(0)
+    with caplog.at_level(logging.ERROR, "asgi_redis"):
+        assert layer.receive(["normal"]) == (None, None)
+    assert len(caplog.records) == 1
+    assert words in caplog.text and "clocks" in caplog.text and "normal" in caplog.text
+
+
+def test_keys_are_rotated_in_the_middle_of_traffic_and_nothing_is_lost(make_layer):
+    sent, found = [], []
+
+    def write():
+        for keys in (["old"], ["old", "new"], ["new", "old"], ["new"]):
+            layer = make_layer(symmetric_encryption_keys=keys, capacity=10 ** 6)
+            for _ in range(200):
+                layer.send("normal", {"n": len(sent)})
+                layer.send("process!x", {"n": len(sent)})
+                sent.append(len(sent))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    readers = [make_layer(symmetric_encryption_keys=keys) for keys in (["old", "new"], ["new", "old"])]
+    while writer.is_alive() or len(found) < 2 * len(sent):
+        for reader in readers:
+            _, message = reader.receive(["normal", "process!"], block=True)
+            found += [message["n"]] if message else []
+    writer.join()
+    assert sorted(found) == sorted(sent + sent)
 
 
 def test_groups_are_encrypted_too(make_layer, client):

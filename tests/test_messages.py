@@ -135,6 +135,30 @@ def test_nothing_is_left_of_a_message_once_its_reader_asks_for_the_next(layer, c
     assert client.keys(layer.prefix + "*") == []
 
 
+# Size.
+
+
+@pytest.mark.parametrize("keys", [None, ["key"]], ids=["plain", "encrypted"])
+def test_a_message_above_max_message_size_is_refused_and_nothing_is_sent(make_layer, client, keys):
+    size = len(make_layer(symmetric_encryption_keys=keys).serialize({"text": "x" * 100}))
+    layer = make_layer(max_message_size=size, symmetric_encryption_keys=keys)
+    layer.group_add("crowd", "normal")
+    for send in (lambda message: layer.send("normal", message), lambda message: layer.send_group("crowd", message)):
+        with pytest.raises(layer.MessageTooLarge) as raised:
+            send({"text": "x" * 150})
+        assert str(size) in str(raised.value) and "xxx" not in str(raised.value)
+    assert client.keys(layer.prefix + "normal*") == []
+    layer.send("normal", {"text": "x" * 100})
+    layer.send_group("crowd", {"text": "x" * 100})
+    assert layer.channel_statistics("normal")["messages_pending"] == 2
+
+
+def test_the_size_is_checked_for_process_specific_channels_too(make_layer):
+    layer = make_layer(max_message_size=1000)
+    with pytest.raises(layer.MessageTooLarge):
+        layer.send("process!x", {"body": b"x" * 1000})
+
+
 # Capacity.
 
 

@@ -2,14 +2,18 @@
 from __future__ import unicode_literals
 
 import logging
+import os
+import threading
 import time
 
 import pytest
 from redis.exceptions import ConnectionError
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, scripts
 from asgi_redis.embedded import Server, free_port
+from asgi_redis.outages import Outages
 
+from .faults.proxy import Proxy
 from .test_blocking import Reader, wait_until_blocked
 
 
@@ -110,3 +114,129 @@ def test_every_connection_is_killed_and_nothing_is_lost_or_doubled(server):
     while len(found) < 200:
         found.append(layer.receive(["normal"], block=True)[1]["n"])
     assert found == list(range(200))
+
+
+def test_a_shard_that_is_back_is_found_although_another_is_waited_on(server):
+    with Server() as other:
+        layer = RedisChannelLayer(hosts=[server.url, other.url])
+        layer.receive(["normal"])
+        server.kill()
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(RedisChannelLayer(hosts=[other.url]), 1)
+        server.start()
+        begun = time.time()
+        RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 1})
+        reader.join()
+        assert reader.found == ("normal", {"n": 1})
+        assert time.time() - begun < 2  # the wait on the other lasts 5
+
+
+def test_all_threads_give_up_after_reconnect_timeout():
+    layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d" % free_port()], reconnect_timeout=1)
+    readers = [Reader(layer, ["normal"]) for _ in range(4)]
+    for reader in readers:
+        reader.join()
+    assert all(isinstance(reader.error, ConnectionError) and 0.9 < reader.took < 4 for reader in readers)
+
+
+@pytest.mark.parametrize("rest, gives_up", [(1, True), (9, True), (11, False)])
+def test_an_outage_that_nobody_has_tried_to_end_for_ten_seconds_begins_anew(rest, gives_up):
+    outages = Outages(60)
+    outages.begin(0, ConnectionError())
+    outages._outages[0].since -= 70
+    outages._outages[0].last -= rest
+    assert outages.pause(0) < 1
+    if gives_up:
+        with pytest.raises(ConnectionError):
+            outages.begin(0, ConnectionError())
+    else:
+        outages.begin(0, ConnectionError())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_a_child_is_not_held_up_by_what_its_parent_was_about(server):
+    layer = RedisChannelLayer(hosts=[server.url])
+    with layer._outages._lock, layer._inbox._lock:  # as if another thread was just there
+        child = os.fork()
+        if child == 0:
+            layer._outages.begin(0, ConnectionError())
+            layer.send("normal", {"n": layer.receive(["process!"])[1]})
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert layer.receive(["normal"]) == ("normal", {"n": None})
+
+
+def test_the_log_may_be_sent_to_a_group_that_is_full(make_layer):
+    layer = make_layer(capacity=1)
+    layer.group_add("crowd", "log")
+    layer.send("log", {})
+
+    class ToGroup(logging.Handler):
+        def emit(self, record):
+            handled.append(record)
+            layer.send_group("crowd", {"text": record.getMessage()})
+
+    handled = []
+    handler, logger = ToGroup(), logging.getLogger("asgi_redis.losses")
+    logger.addHandler(handler)
+    try:
+        sender = threading.Thread(target=layer.send_group, args=("crowd", {}))
+        sender.daemon = True
+        sender.start()
+        sender.join(10)
+        assert not sender.is_alive() and handled
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_what_can_not_be_counted_does_not_keep_the_rest_from_being_sent(make_layer, monkeypatch):
+    layer = make_layer(capacity=1)
+    layer.receive(["process!"])
+    for name in ("full", "process!x", "other!x", "other!y"):  # nobody reads the last ones: they need a second pass
+        layer.group_add("crowd", name)
+    layer.send("full", {})
+
+    run = layer._run
+
+    def run_but_not_count(index, script, keys, args):
+        if script is scripts.count_full:
+            raise ConnectionError()
+        return run(index, script, keys, args)
+
+    monkeypatch.setattr(layer, "_run", run_but_not_count)
+    layer.send_group("crowd", {"n": 1})
+    assert layer.receive(["process!"]) == ("process!x", {"n": 1})
+    assert layer.receive(["other!"])[1] == {"n": 1}
+
+
+# Connections that are not what they seem.
+
+
+def test_a_half_open_connection_is_noticed(server):
+    proxy = Proxy(server.port).start()
+    try:
+        layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d" % proxy.port])
+        layer.send("normal", {"n": 0})
+        proxy.sever()
+        begun = time.time()
+        layer.send("normal", {"n": 1})
+        assert 4 < time.time() - begun < 7
+        assert [layer.receive(["normal"])[1]["n"] for _ in range(2)] == [0, 1]
+        reader = Reader(layer, ["normal"])
+        wait_until_blocked(RedisChannelLayer(hosts=[server.url]), 1)
+        proxy.sever()
+        reader.join()
+        assert (reader.error, reader.found) == (None, (None, None)) and reader.took < 12
+    finally:
+        proxy.stop()
+
+
+def test_timeouts_and_keepalive_by_default_and_otherwise():
+    def options(**connection_kwargs):
+        layer = RedisChannelLayer(connection_kwargs=connection_kwargs)
+        kwargs = layer.connection(0).connection_pool.connection_kwargs
+        return [kwargs[name] for name in ("socket_timeout", "socket_connect_timeout", "socket_keepalive")]
+
+    assert options() == [5, 2, True]
+    assert options(socket_timeout=30, socket_keepalive=False) == [30, 2, False]
+    assert options(socket_timeout=None) == [None, 2, True]
