@@ -75,10 +75,14 @@ class Cut(Pass):
             if next(self._answers) % self.every:
                 return data
             self.swallowed[link.requests.last] += 1
-            if link.requests.last == b"BLPOP" and data.startswith(b"*2"):
-                self.messages += 1
+            self.messages += link.requests.last == b"BLPOP" and brings_message(data)
         link.close()
         return b""
+
+
+def brings_message(answer):
+    """Whether the answer of a BLPOP has popped a message, not what a layer has put there to end its own wait."""
+    return answer.startswith(b"*2") and b"#wake#" not in answer
 
 
 class Delay(Pass):

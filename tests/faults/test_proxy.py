@@ -30,9 +30,10 @@ def client(proxy):
 @pytest.fixture
 def server():
     client = redis.StrictRedis(port=servers.plain()[0].port)
-    client.delete("key")
+    keys = ["key", "other", "key#wake#1"]
+    client.delete(*keys)
     yield client
-    client.delete("key")
+    client.delete(*keys)
 
 
 def test_it_passes_on(proxy, client, server):
@@ -50,15 +51,14 @@ def test_it_cuts_after_the_request_and_before_the_answer(proxy, client, server):
     assert proxy.mode.swallowed == {b"INCR": 1}
 
 
-@pytest.mark.parametrize("content, messages", [(["a"], 1), ([], 0)])
-def test_it_counts_the_messages_that_it_swallows(proxy, client, server, content, messages):
-    for word in content:
-        server.rpush("key", word)
+@pytest.mark.parametrize("key, messages", [("key", 1), ("other", 0), ("key#wake#1", 0)])
+def test_it_counts_the_messages_that_it_swallows(proxy, client, server, key, messages):
+    server.rpush(key, "a")
     call(client, "PING")
     proxy.mode = Cut(1)
     client.connection_pool.connection_kwargs["socket_timeout"] = 5
     with pytest.raises((ConnectionError, TimeoutError)):
-        client.execute_command("BLPOP", "key", 1)
+        client.execute_command("BLPOP", "key", "key#wake#1", 1)
     assert proxy.mode.messages == messages
 
 
