@@ -54,11 +54,9 @@ What a fault explains
   acknowledged less than {not_replicated} seconds before it, or by the old master until it heard of it; and that a
   message comes again which was received then. Redis answers first and replicates then: what the new master has not
   heard of, sends as well as receives, did not happen.
-* A proxy that swallows answers, every {cut_every}th: the loss of one message, or batch, for each answer of a BLPOP that
-  had popped one. The specification promises that a message arrives at most once.
 
-Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return. A fault that did
-more than it explains is marked "fails".
+Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return; nor do answers
+that a proxy swallows, every {cut_every}th, explain anything. A fault that did more than it explains is marked "fails".
 
 Where answers are cut, delayed, held up or dropped, and where connections are left half open (their servers' ends are
 gone, and the clients are not told), a TCP proxy stands before each server. Servers of Sentinel and Cluster tell clients

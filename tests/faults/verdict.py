@@ -13,6 +13,7 @@ class Harm(object):
     """
     What a fault has done. ``began``, ``ended``: when, as by ``time.time()``. ``swallowed``: {command: how many of its
     answers proxies did not deliver}; ``swallowed_messages``: in how many of them was a message that had been popped.
+    These explain no loss: what was popped is found again.
     """
 
     def __init__(self):
@@ -61,7 +62,7 @@ class Verdict(object):
         self.acknowledged = len(record.sent)
         self.raised = sum(error is not None for _, _, error in record.calls)
         self.lost = [delivery for delivery in record.sent if delivery not in record.got]
-        self.unexplained = self._without_swallowed([d for d in self.lost if not self._is_explained(d)])
+        self.unexplained = [delivery for delivery in self.lost if not self._is_explained(delivery)]
         self.repeated = [delivery for delivery, times in record.got.items() if len(times) > 1]
         self.duplicated = [delivery for delivery in self.repeated if not self._may_come_again(delivery)]
         self.disordered = [delivery for channel in CHANNELS if channel != NORMAL for delivery in self._late(channel)]
@@ -80,14 +81,6 @@ class Verdict(object):
 
     def _may_come_again(self, delivery):
         return self.harm.explains_repeat(self._shards(delivery.channel), self.record.got[delivery][0])
-
-    def _without_swallowed(self, lost):
-        """``lost`` without as many entries of queues as were swallowed. An entry may be a batch."""
-        entries = {}
-        for delivery in lost:
-            entries.setdefault(delivery._replace(channel=queue_of(delivery.channel)), []).append(delivery)
-        rest = sorted(entries)[self.harm.swallowed_messages:]
-        return [delivery for entry in rest for delivery in entries[entry]]
 
     def _late(self, channel):
         """What arrived on ``channel`` after something that the same writer had sent later. Repeats don't count."""
