@@ -1,10 +1,8 @@
 """The receiving half of a layer: from memory, from all shards, and waiting."""
 from __future__ import unicode_literals
 
-import functools
 import random
 
-import six
 from redis.exceptions import RedisError
 
 from . import scripts
@@ -12,9 +10,7 @@ from .background import Background
 from .connections import is_outage, probe
 from .inbox import Inbox
 from .outages import Outages
-from .readers import Readers
-from .shards import SENDER_MS
-from .unsettled import Unsettled
+from .restoring import Restoring
 from .waiting import Lost, Waiter, first_message, monotonic
 
 #: How many expired messages one run of a script drops at the most: about a millisecond's work.
@@ -25,7 +21,7 @@ DROPPED_AT_ONCE = 1000
 ANNOUNCED_FOR = 10
 
 
-class Receiving(Background):
+class Receiving(Restoring, Background):
     """``receive``, and what it looks through: the inbox, then the shards, then it waits."""
 
     #: Seconds that a blocking ``receive`` waits before it returns nothing.
@@ -33,8 +29,7 @@ class Receiving(Background):
 
     def _setup_receiving(self, reconnect_timeout):
         self._inbox = Inbox()
-        self._readers = Readers(self.client_prefix)
-        self._unsettled = Unsettled()
+        self._setup_restoring()
         self._outages = Outages(reconnect_timeout)
         #: When each process-specific queue was last announced, by ``monotonic``.
         self._announced = {}
@@ -115,28 +110,6 @@ class Receiving(Background):
                     found = self._open(queues[answer[0] - 1], answer[1])
                     if found:
                         return found
-
-    def _reader_keys(self, index, reader):
-        """The keys of a reader's receipt, and of the message that it took last."""
-        return [self._stats_key(index, "#receipt#" + reader.name), self._key(index, "#taken#" + reader.name)]
-
-    def _settle(self, index, reader):
-        """Put back what could not be put back before, and what ``reader`` took if its last call was not answered."""
-        if self._unsettled:
-            self._unsettled.settle(
-                index, self.connection(index),
-                lambda *keys: self._run(index, *self._restoring(index, *keys)), functools.partial(self._reclaim, index),
-            )
-        if reader.unanswered:
-            self._recover(index, reader)
-
-    def _recover(self, index, reader):
-        number, queue_keys = reader.unanswered
-        keys = self._reader_keys(index, reader) + self._message_keys(index, 1)
-        for queue_key in queue_keys:
-            keys += [queue_key, self._notes_key(index, queue_key)]
-        self._run(index, scripts.recover, keys, [number, reader.next_number(), self._queue_ms])
-        reader.unanswered = None
 
     def _take_if_in_reach(self, index, queues):
         """``_take_from_shard``, where the shard is not away, as far as is known."""
@@ -254,35 +227,3 @@ class Receiving(Background):
             raise
         self._outages.end(index)
         return found
-
-    def _restore(self, index, queue_key, message_key):
-        """Put the key of a message that was popped, but not read, back to the head of its queue; later if need be."""
-        try:
-            self._insist(index, *self._restoring(index, queue_key, message_key))
-        except BaseException as error:
-            self._unsettled.add_message(index, queue_key, message_key)
-            if not isinstance(error, RedisError):
-                raise
-
-    def _restoring(self, index, queue_key, message_key):
-        """The script that does so, its keys and arguments."""
-        notes_key = self._notes_key(index, six.ensure_text(queue_key))
-        return scripts.restore, [queue_key, message_key, notes_key], [self._queue_ms]
-
-    def _reclaim(self, index, queue_keys):
-        """Put back what a blocking pop on ``queue_keys`` may have taken, before its connection broke."""
-        keys = [key for queue_key in queue_keys for key in (queue_key, self._notes_key(index, queue_key))]
-        self._run(index, scripts.reclaim, keys, [self._queue_ms])
-
-    def _put_back(self, channel, message):
-        """Put a message that was received, but that nobody got, back to the head of its queue."""
-        queue = self.non_local_name(channel)
-        if "!" in channel:
-            self._inbox.put_back(queue, channel, lambda: message, self.expiry)
-            return
-        index = self._shards(queue)[0]
-        queue_key = self._key(index, queue)
-        keys = [queue_key] + self._message_keys(index, 1) + [self._sender_key(index), self._notes_key(index, queue_key)]
-        self._insist(index, scripts.put_back, keys, [
-            self._body(message, channel), self._message_ms, self._queue_ms, SENDER_MS, next(self._sent),
-        ])
