@@ -51,9 +51,9 @@ What a fault explains
 
 * A server that lost its memory: the loss of messages that were sent to it before.
 * A failover, also where a fault only led to one, as a master that stands still does: the loss of messages that were
-  acknowledged less than {not_replicated} seconds before it, or by the old master until it heard of it; and that a
-  message comes again which was received then. Redis answers first and replicates then: what the new master has not
-  heard of, sends as well as receives, did not happen.
+  acknowledged less than {not_replicated} seconds before a replica took over, or before the old master, which may go on
+  meanwhile, was demoted; and that a message comes again which was received then. Redis answers first and replicates
+  then: what the new master has not heard of, sends as well as receives, did not happen.
 
 Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return; nor do answers
 that a proxy swallows, every {cut_every}th, explain anything. A fault that did more than it explains is marked "fails".

@@ -101,13 +101,13 @@ def stop_for_10(topology, harm):
 # Servers that treat their clients badly.
 
 
-@scenario("CLIENT KILL TYPE normal every 200 ms", ALL)
+@scenario("CLIENT KILL TYPE normal every 200 ms", ALL, routine=[One])
 def client_kill(topology, harm):
     clients = [client(server) for server in topology.masters()]
     repeatedly(lambda: [each.execute_command("CLIENT", "KILL", "TYPE", "normal") for each in clients], 0.2)
 
 
-@scenario("SCRIPT FLUSH without pause", ALL, routine=[One])
+@scenario("SCRIPT FLUSH without pause", ALL)
 def script_flush(topology, harm):
     clients = [client(server) for server in topology.masters()]
     repeatedly(lambda: [each.execute_command("SCRIPT", "FLUSH") for each in clients], 0.001)
@@ -156,8 +156,9 @@ def sentinel_failover(topology, harm):
         old = topology.master(topology.victim)
         servers.eventually(lambda: has_begun(topology), "a failover begins")
         wait_for_another(topology, old)
-        topology.settle()
         harm.fails_over(topology.victim, begun, time.time())
+        topology.settle()
+        harm.fails_over(topology.victim, time.time(), time.time())
 
 
 def wait_for_another(topology, master):

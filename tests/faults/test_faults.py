@@ -11,7 +11,7 @@ from asgi_redis import cluster
 from .scenarios import ALL, SCENARIOS
 from .topologies import OnCluster
 from .traffic import Traffic
-from .verdict import Harm, Verdict
+from .verdict import NOT_REPLICATED, Harm, Verdict
 
 #: "all" for every fault on every topology; otherwise the few that are part of every run.
 WANTED = os.environ.get("ASGI_REDIS_FAULTS", "")
@@ -63,12 +63,19 @@ def measure(topology, scenario):
         scenario.do(topology, harm)
         harm.ended = time.time()
         topology.settle()
-        for index, master in enumerate(topology.masters()):
-            if master is not topology.before[index]:
-                harm.fails_over(index, harm.began, time.time())
+        note_failovers(topology, harm)
         traffic.goes_through()
         problems = traffic.end(topology.pending)
     return Verdict(traffic.record, harm, topology.layer, problems, topology.left_behind())
+
+
+def note_failovers(topology, harm):
+    """Where a fault has led to a failover. The old master may have gone on after the fault, until it was demoted."""
+    now = time.time()
+    for index, master in enumerate(topology.masters()):
+        if master is not topology.before[index]:
+            harm.fails_over(index, harm.began, harm.ended + NOT_REPLICATED)
+            harm.fails_over(index, now, now)
 
 
 @pytest.mark.parametrize("kind, scenario", CASES)

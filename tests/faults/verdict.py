@@ -5,7 +5,7 @@ import collections
 
 from .traffic import CHANNELS, CROWD, NORMAL, queue_of
 
-#: Seconds before a failover in which what was acknowledged need not have reached the replica.
+#: Seconds before masters change in which what was acknowledged need not have reached the replica.
 NOT_REPLICATED = 2
 
 
@@ -29,8 +29,8 @@ class Harm(object):
 
     def fails_over(self, index, since, until):
         """
-        Shard ``index`` got another master between ``since`` and ``until``: what the replica had not heard of when it
-        took over did not happen. That is true of sends, and of receives.
+        The roles of shard ``index`` changed between ``since`` and ``until``: what the new master had not heard of did
+        not happen. That is true of sends, and of receives.
         """
         self._not_replicated.append((index, since - NOT_REPLICATED, until))
 
