@@ -15,6 +15,13 @@ from .waiting import monotonic
 SENTINEL_TIMEOUT = 2
 
 
+#: A master that takes so many seconds to answer may have stood still, and been replaced: for some seconds from then,
+#: the Sentinels are asked once a second. It does not know itself until they tell it, up to ten seconds later.
+SLOW = 0.5
+DOUBT_FOR = 15
+DOUBT_INTERVAL = 1
+
+
 class SentinelPool(SentinelConnectionPool):
     """The connections to one service."""
 
@@ -65,6 +72,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         self._sentinel_kwargs = sentinel_kwargs
         self._clients = {}
         self._refreshed = {}
+        self._doubted = {}
         super(RedisSentinelChannelLayer, self).__init__(
             expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
             connection_kwargs, **options
@@ -134,11 +142,26 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         self._refresh(index)
         return self._clients[index]
 
+    def _call(self, index, *command):
+        begun = monotonic()
+        try:
+            return super(RedisSentinelChannelLayer, self)._call(index, *command)
+        finally:
+            if monotonic() - begun > SLOW:
+                self._doubted[index] = monotonic()
+
+    def _refresh_interval(self, index):
+        """Seconds between two times that the Sentinels are asked; 0 where they are not."""
+        if index in self._doubted:
+            if monotonic() - self._doubted[index] < DOUBT_FOR:
+                return min(self.sentinel_refresh_interval or DOUBT_INTERVAL, DOUBT_INTERVAL)
+            self._doubted.pop(index, None)
+        return self.sentinel_refresh_interval
+
     def _refresh(self, index):
         """Ask the Sentinels who the master is, where that is due; connections to another are closed."""
-        if not self.sentinel_refresh_interval:
-            return
-        if monotonic() - self._refreshed.get(index, 0) >= self.sentinel_refresh_interval:
+        interval = self._refresh_interval(index)
+        if interval and monotonic() - self._refreshed.get(index, float("-inf")) >= interval:
             self._refreshed[index] = monotonic()
             try:
                 self._clients[index].connection_pool.get_master_address()

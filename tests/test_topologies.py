@@ -2,13 +2,15 @@
 from __future__ import print_function, unicode_literals
 
 import collections
+import os
+import signal
 import threading
 import time
 
 import pytest
 from asgiref import conformance
 
-from asgi_redis import RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.embedded import free_port
 
 from . import servers, traffic
@@ -219,6 +221,26 @@ def test_a_sentinel_fails_over_in_the_middle_of_traffic(sentinel, start_traffic)
     since = traffic_.acknowledged[-1]
     traffic_.wait_for_more()
     check(traffic_.stop(), traffic_.acknowledged, since)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")
+def test_a_master_that_stood_still_and_was_replaced_is_left_at_once(sentinel):
+    layer = sentinel.make()
+    service = layer.services[0]
+    channel = next(name for name in map("reader?{}".format, range(100)) if layer.consistent_hash(name) == 0)
+    layer.send(channel, {"n": 0})
+    old = sentinel.servers.master(service)
+    goes_on = threading.Timer(0.7, os.kill, (old.process.pid, signal.SIGCONT))
+    os.kill(old.process.pid, signal.SIGSTOP)
+    try:
+        servers.eventually(lambda: sentinel.servers.master(service) is not old, "another master is elected")
+    finally:
+        goes_on.start()
+    layer.send(channel, {"n": 1})  # takes as long, and goes to the old one, which does not know
+    layer.send(channel, {"n": 2})
+    new = RedisChannelLayer(hosts=[sentinel.servers.master(service).url], prefix=layer.prefix)
+    assert {"n": 2} in [message for _, message in iter(lambda: new.receive([channel]), (None, None))]
+    servers.eventually(lambda: servers.is_in_sync(old), "the old master has the data of the new one")
 
 
 def test_a_sentinel_is_lost(sentinel):
