@@ -197,15 +197,18 @@ class Soak(object):
     def check_redis(self):
         """Add to the problems what does not go away."""
         for index, server in enumerate(self.topology.masters()):
-            for key in lasting(server):
-                self.problems.append("Server %d: %s never expires." % (index, key))
+            self._complain("never expire on server %d" % index, lasting(server))
         deadline = time.time() + FORGETS_IN
         while self._messages() and time.time() < deadline:
             time.sleep(0.5)
         say("%.0f s after the traffic, Redis has %d keys of messages and groups, and %d others." % (
             time.time() - self.ended, len(self._messages()), sum(count(server) for server in self.topology.masters()),
         ))
-        self.problems += ["%s does not go away." % key for key in self._messages()]
+        self._complain("do not go away", self._messages())
+
+    def _complain(self, what, keys):
+        if keys:
+            self.problems.append("%d keys %s: %s" % (len(keys), what, ", ".join(sorted(keys)[:8])))
 
     def _messages(self):
         """The keys of messages, queues, what was taken, and groups."""
