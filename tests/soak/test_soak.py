@@ -100,6 +100,8 @@ class Soak(object):
         self.faults = Faults(topology)
         self.traffics = [Traffic(Line(topology, keys)) for keys in (None, [Fernet.generate_key().decode("ascii")])]
         self.problems = []
+        #: As of ``Gauges.growth``; nothing where a process has died, which is problem enough.
+        self.growth = {}
         self._received = 0
 
     def __enter__(self):
@@ -133,7 +135,8 @@ class Soak(object):
                 self.print_line()
                 self.check_pace()
         self.ended = time.time()
-        self.growth = self.gauges.growth(self.began + WARM_UP, self.ended)
+        if not have_ended(self.everyone.values()):
+            self.growth = self.gauges.growth(self.began + WARM_UP, self.ended)
         for number, traffic in enumerate(self.traffics):
             self.problems += ["Line %d: %s" % (number, problem) for problem in traffic.finish()]
         self.print_line()
