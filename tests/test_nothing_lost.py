@@ -285,3 +285,12 @@ def test_what_waits_or_was_received_is_not_reclaimed(direct):
     assert direct.receive(["normal"])[1] == {"n": 0}
     direct._reclaim(0, [direct._key(0, "normal")])
     assert [direct.receive(["normal"])[1] for _ in range(3)] == [{"n": 1}, {"n": 2}, None]
+
+
+def test_a_message_is_noted_for_as_long_as_it_lives(make_layer, client):
+    layer = make_layer(expiry=2)
+    for pause in (0, 1.5):
+        time.sleep(pause)
+        layer.send("normal", {"n": 1})
+        layer.receive(["normal"])
+        assert 2000 < client.pttl(layer._notes_key(0, layer._key(0, "normal"))) <= 3000

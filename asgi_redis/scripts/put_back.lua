@@ -16,6 +16,6 @@ redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('LPUSH', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('LPUSH', KEYS[4], KEYS[2])
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
+redis.call('PEXPIRE', KEYS[4], ARGV[3])
 redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4])
 return 1

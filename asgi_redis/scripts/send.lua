@@ -12,8 +12,7 @@
 --         4 capacity
 --         5 what a full queue adds to channel_full_count: 0 or 1
 --         6 life of the channel's counters, s   7 life of the counters of all channels, s
---         8 life of the sender's key and of notes, ms
---         9 number of the message: higher each time
+--         8 life of the sender's key, ms        9 number of the message: higher each time
 -- answer  1 sent, now or before; 0 full
 
 local before = redis.call('GET', KEYS[2])
@@ -40,13 +39,10 @@ redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('RPUSH', KEYS[1], KEYS[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if length == 0 then
-    local notes = redis.call('LPUSH', KEYS[8], KEYS[3])
-    if notes > 200 then
+    if redis.call('LPUSH', KEYS[8], KEYS[3]) > 200 then
         redis.call('LTRIM', KEYS[8], 0, 99)
     end
-    if notes == 1 or notes > 200 then
-        redis.call('PEXPIRE', KEYS[8], ARGV[8])
-    end
+    redis.call('PEXPIRE', KEYS[8], ARGV[3])
 end
 redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[8])
 count(KEYS[4], KEYS[5], 1)

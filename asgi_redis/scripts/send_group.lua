@@ -9,8 +9,7 @@
 --         then, a batch: queue, message, messages_count of the channel, notes, announcement
 -- ARGV    1 life of the messages, ms            2 life of the queues, ms
 --         3 life of a channel's counter, s      4 life of the counter of all channels, s
---         5 life of the sender's key and of notes, ms
---         6 number of this run of the script: see send.lua
+--         5 life of the sender's key, ms        6 number of this run of the script: see send.lua
 --         7 how many runs: entries that share a capacity and a body
 --         8 how many batches
 --         then, a run: how many entries, capacity, which of the bodies, from 1
@@ -32,13 +31,10 @@ local first_body = 8 + (runs + batches) * 3
 local sent = 0
 
 local function note(notes, message)
-    local length = redis.call('LPUSH', notes, message)
-    if length > 200 then
+    if redis.call('LPUSH', notes, message) > 200 then
         redis.call('LTRIM', notes, 0, 99)
     end
-    if length == 1 or length > 200 then
-        redis.call('PEXPIRE', notes, ARGV[5])
-    end
+    redis.call('PEXPIRE', notes, ARGV[2])
 end
 
 local function put(key, capacity, body, count)
