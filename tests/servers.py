@@ -5,6 +5,7 @@ import atexit
 import functools
 import io
 import os
+import socket
 import time
 
 import redis
@@ -62,6 +63,18 @@ def eventually(check, what):
             return found
         time.sleep(0.02)
     raise AssertionError("It did not come about in %d seconds that %s." % (PATIENCE, what))
+
+
+def is_free(port):
+    """Whether nobody listens on ``port`` of 127.0.0.1, nor has a connection from there."""
+    probe = socket.socket()
+    try:
+        probe.bind(("127.0.0.1", port))
+        return True
+    except socket.error:
+        return False
+    finally:
+        probe.close()
 
 
 def is_in_sync(replica):
@@ -210,9 +223,24 @@ class Cluster(object):
             raise
         return self
 
-    def _start(self):
+    def _node(self):
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"]
-        self.servers = [Server(options, port=free_port(CLUSTER_PORTS)).start() for _ in range(2 * self.MASTERS)]
+        ports = iter(lambda: free_port(CLUSTER_PORTS), None)
+        return Server(options, port=next(port for port in ports if is_free(port + 10000))).start()
+
+    def add_node(self):
+        """Start one more master, which has no slots yet, and return it."""
+        self.servers.append(self._node())
+        call(redis.StrictRedis(port=self.servers[-1].port), "CLUSTER", "MEET", "127.0.0.1", self.running()[0].port)
+        eventually(lambda: all(self._knows_all(server) for server in self.running()), "all know it, and it knows all")
+        return self.servers[-1]
+
+    def _knows_all(self, server):
+        info = call(redis.StrictRedis(port=server.port), "CLUSTER", "INFO").decode("ascii")
+        return "cluster_state:ok" in info and len(self.nodes(server)) == len(self.servers)
+
+    def _start(self):
+        self.servers = [self._node() for _ in range(2 * self.MASTERS)]
         masters, replicas = self.servers[:self.MASTERS], self.servers[self.MASTERS:]
         for number, server in enumerate(masters):
             client = redis.StrictRedis(port=server.port)

@@ -6,6 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import Server
 
 from . import servers
 
@@ -130,3 +131,33 @@ def test_errors_come_where_it_is_awaited(layer):
 
     run(receive("normal", TypeError, layer))
     run(receive(["normal"], ConnectionError, RedisChannelLayer(hosts=["redis://127.0.0.1:1"], reconnect_timeout=1)))
+
+
+def test_it_outlives_a_restart_of_the_server():
+    with Server() as server:
+        layer = RedisChannelLayer(hosts=[server.url])
+
+        async def receive():
+            waiting = asyncio.ensure_future(layer.receive_async(["normal"]))
+            await until_blocked(layer, 1)
+            server.kill()
+            server.start()
+            RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 1})
+            assert await waiting == ("normal", {"n": 1})
+
+        run(receive())
+
+
+def test_what_comes_once_the_loop_has_stopped_is_not_lost(layer):
+    async def begin():
+        receiving.append(layer.receive_async(["normal"]))
+        await until_blocked(layer, 1)
+
+    receiving = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    layer.send("normal", {"n": 1})
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+    receiving[0].cancel()
+    loop.run_until_complete(asyncio.gather(*receiving, return_exceptions=True))
+    loop.close()

@@ -253,6 +253,19 @@ def test_a_sentinel_is_lost(sentinel):
 
 
 @needs_cluster
+def test_a_node_that_is_added_is_followed_in_the_middle_of_traffic(redis_cluster, start_traffic):
+    running, layer = redis_cluster.servers, redis_cluster.make()
+    traffic_ = start_traffic(redis_cluster.make)
+    traffic_.wait_for_more()
+    slot = cluster.key_slot(layer._tags[0].encode())
+    added = running.add_node()
+    running.move_slot(slot, added)
+    traffic_.wait_for_more()
+    assert layer.connection(0).ping() and running.master_of_slot(slot) is added
+    check(traffic_.stop(), traffic_.acknowledged, 0)
+
+
+@needs_cluster
 def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster, start_traffic):
     topology = redis_cluster
     traffic_ = start_traffic(topology.make)
