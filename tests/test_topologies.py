@@ -13,7 +13,7 @@ from asgiref import conformance
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.embedded import free_port
 
-from . import servers, traffic
+from . import acl, servers, traffic
 from .conftest import needs_cluster
 from .test_exactly_once import MESSAGES
 
@@ -259,6 +259,7 @@ def test_a_node_that_is_added_is_followed_in_the_middle_of_traffic(redis_cluster
     traffic_.wait_for_more()
     slot = cluster.key_slot(layer._tags[0].encode())
     added = running.add_node()
+    acl.arguments([added.port], acl.words_for_cluster())  # its users
     running.move_slot(slot, added)
     traffic_.wait_for_more()
     assert layer.connection(0).ping() and running.master_of_slot(slot) is added
