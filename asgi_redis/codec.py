@@ -33,6 +33,10 @@ def unpack_options(body):
 SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memoryview, float, bool, type(None))
 
 
+#: What msgpack's versions raise for a body that is none of theirs. Anything else comes from elsewhere, as a signal.
+UNPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.UnpackException)
+
+
 class BadMessage(ValueError):
     """A body that is no message; the text says why, and never what was in it."""
 
@@ -76,11 +80,23 @@ class Codec(object):
 
     def encode(self, message):
         """The body of ``message``, a dict. TypeError names the type that msgpack has no form for."""
+        return self.encrypt(self.pack(message))
+
+    def pack(self, message):
+        """``encode`` without the encryption."""
         try:
-            body = msgpack.packb(message, use_bin_type=True)
+            return msgpack.packb(message, use_bin_type=True)
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             six.raise_from(TypeError(self._reason(message, error)), None)
-        return self.crypter.encrypt(body) if self.crypter else body
+
+    def encrypt(self, packed):
+        return self.crypter.encrypt(packed) if self.crypter else packed
+
+    def with_item(self, packed, length, key, value):
+        """``packed``, a dict of ``length`` items, with one more, without packing the others again."""
+        packer = msgpack.Packer(use_bin_type=True)
+        rest = packed[len(packer.pack_map_header(length)):]
+        return packer.pack_map_header(length + 1) + rest + packer.pack(key) + packer.pack(value)
 
     def _reason(self, message, error):
         # msgpack's own words may quote the value, so they are not passed on.
@@ -122,7 +138,7 @@ class Codec(object):
         """The message in a body that is not encrypted. BadMessage says why there is none."""
         try:
             message = msgpack.unpackb(body, **unpack_options(body))
-        except Exception as error:  # msgpack's errors have no common base, and differ between its versions.
+        except UNPACK_ERRORS as error:
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
             raise BadMessage("it is a %s, not a map" % type(message).__name__)

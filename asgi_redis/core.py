@@ -1,53 +1,100 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
-import functools
-import itertools
-import logging
-import random
-
 import six
 from asgiref.base_layer import BaseChannelLayer
 
-from . import scripts
-from .background import BACKGROUND_EXTENSIONS
 from .checks import check_address, check_list, check_positive, check_text
-from .codec import BadMessage, Codec, make_fernet
-from .connections import client_for_address, client_for_url, url_of, without_password
-from .groups import Groups
-from .losses import Losses
+from .codec import Codec, make_fernet
+from .delivery import statistics
+from .delivery.background import BACKGROUND_EXTENSIONS, Background
+from .delivery.envelope import LARGEST_BODY, Envelope
+from .delivery.full import FullChannels
+from .delivery.groups import Groups
+from .delivery.inbox import Inbox
+from .delivery.pops import OpenPops
+from .delivery.receiver import Receiver
+from .delivery.sender import Sender
 from .names import Names, random_text
-from .receiving import Receiving
-from .scripts import UnsupportedRedis  # noqa: F401, other code imports it from here
-from .shards import SENDER_MS, Shards
-from .statistics import Statistics
-
-logger = logging.getLogger(__name__)
-
-#: Where a message on a process-specific channel carries the full name of the channel.
-FULL_NAME = "__asgi_channel__"
-
-#: Bytes of the longest string that Redis takes.
-LARGEST_BODY = 512 * 1024 * 1024
+from .server.connections import client_for_address, client_for_url, url_of, without_password
+from .server.forks import PerProcess
+from .server.keys import Keys
+from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
+from .server.waiting import Waiter
 
 
-class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseChannelLayer):
+class Parts(object):
+    """
+    What a layer consists of in one process; a forked child has its own.
+
+    ``layer``: whose. Everything but this class gets what it needs from its constructor.
+    """
+
+    def __init__(self, layer):
+        counter_lives = layer.channel_statistics_expiry, layer.global_statistics_expiry
+        self.shards = Shards(lambda: layer.ring_size, layer.make_shard)
+        self.inbox = Inbox()
+        self.pops = OpenPops()
+        self.full = FullChannels()
+        envelope = self.envelope = Envelope(
+            layer.codec, layer.serialize, layer.deserialize, layer.has_own("serialize") and layer.has_own("deserialize"),
+            layer.max_message_size, layer.MessageTooLarge,
+        )
+        self.sender = Sender(self.shards, counter_lives)
+        self.receiver = Receiver(
+            self.shards, self.inbox, self.pops, envelope, layer.non_local_name, layer.expiry,
+            lambda: layer.blpop_timeout, layer.reconnect_timeout,
+        )
+        self.groups = Groups(
+            self.shards, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+        )
+        self.statistics = statistics.Statistics(self.shards)
+        self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
+
+    def leave(self):
+        """In a forked child: leave everything to the parent."""
+        for shard in self.shards.made():
+            shard.abandon()
+
+
+class BaseRedisChannelLayer(Names, BaseChannelLayer):
     """
     A channel layer of the ASGI draft specification on Redis. A sibling says where the shards are.
 
-    ``expiry``: seconds that a message waits to be received, 60. ``group_expiry``: seconds that a channel stays a member
-    of a group, 86400. ``capacity``: messages that a channel holds, 100. ``channel_capacity``: a dict of other
-    capacities, by channel name, glob, or compiled regular expression; the first match counts.
-    ``prefix``, ``stats_prefix``: what the keys of messages and of statistics begin with in Redis.
-    ``symmetric_encryption_keys``: a list of texts; the first encrypts, all decrypt.
-    ``connection_kwargs``: keyword arguments for redis-py's connections. ``reconnect_timeout``: seconds that a blocking
-    receive tries to reach a server that is away, 60. ``max_message_size``: bytes that a message may have once it is
-    packed, and encrypted; None: 512 MB, which is what Redis can hold.
+    :param expiry: how long a message waits to be received, in seconds (default 60).
+    :param hosts: the servers; see the sibling.
+    :param prefix: what the keys of messages and groups begin with in Redis (default ``"asgi:"``).
+    :param group_expiry: how long a channel stays a member of a group, in seconds (default 86400).
+    :param capacity: how many messages a channel holds (default 100).
+    :param channel_capacity: other capacities, a dict by channel name, glob, or compiled regular expression; the first
+        match counts.
+    :param symmetric_encryption_keys: a list of texts; the first encrypts, all decrypt (default: no encryption).
+    :param stats_prefix: what the keys of statistics begin with (default ``"asgi-meta:"``).
+    :param connection_kwargs: keyword arguments for redis-py's connections.
+    :param reconnect_timeout: how long an outage may last before a blocking receive raises redis-py's error, in seconds
+        (default None: it never does).
+    :param max_message_size: how many bytes a message may have once it is packed, and encrypted (default 512 MB, which
+        is what Redis can hold).
 
     ValueError and TypeError say which argument is wrong. Nothing connects before the first call.
     """
 
     extensions = ["groups", "flush", "statistics"] + BACKGROUND_EXTENSIONS
+
+    STAT_MESSAGES_COUNT = "messages_count"
+    STAT_MESSAGES_PENDING = "messages_pending"
+    STAT_MESSAGES_MAX_AGE = "messages_max_age"
+    STAT_CHANNEL_FULL = "channel_full_count"
+
+    #: How long a counter lives after it has changed, in seconds, to the minute.
+    channel_statistics_expiry = 3600
+    global_statistics_expiry = 86400
+
+    #: How long a blocking ``receive`` waits before it returns nothing, in seconds.
+    blpop_timeout = 5
+
+    #: The arguments that a sibling has after those of ``__init__``, in their order; ``setup_hosts`` takes them.
+    own_arguments = ()
 
     def __init__(
         self,
@@ -60,13 +107,23 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         symmetric_encryption_keys=None,
         stats_prefix="asgi-meta:",
         connection_kwargs=None,
-        reconnect_timeout=60,
-        max_message_size=None,
+        *own,
+        **options
     ):
+        if len(own) > len(self.own_arguments):
+            raise TypeError("%s takes at most %d arguments." % (type(self).__name__, 9 + len(self.own_arguments)))
+        own = dict(zip(self.own_arguments, own))
+        reconnect_timeout = options.pop("reconnect_timeout", None)
+        max_message_size = options.pop("max_message_size", None)
+        for name in options:
+            if name in own or name not in self.own_arguments:
+                raise TypeError("%s got an unexpected argument %r." % (type(self).__name__, str(name)))
+        own.update(options)
         check_positive("expiry", expiry, least=0.001)
         check_positive("group_expiry", group_expiry)
         check_positive("capacity", capacity)
-        check_positive("reconnect_timeout", reconnect_timeout)
+        if reconnect_timeout is not None:
+            check_positive("reconnect_timeout", reconnect_timeout)
         check_positive("max_message_size", LARGEST_BODY if max_message_size is None else max_message_size)
         super(BaseRedisChannelLayer, self).__init__(expiry, group_expiry, capacity, channel_capacity)
         check_text("prefix", prefix)
@@ -76,12 +133,10 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         self.client_prefix = random_text(8)
         self.connection_kwargs = self._check_connection_kwargs(connection_kwargs)
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)
-        self.hosts = self._setup_hosts(hosts)
-        self._turn = itertools.count(random.randrange(4096))
-        self._sent = itertools.count(1)
-        self._losses = Losses()
+        self.reconnect_timeout = reconnect_timeout
         self.max_message_size = max_message_size
-        self._setup_receiving(reconnect_timeout)
+        self._parts_of_process = PerProcess(lambda: Parts(self), Parts.leave)
+        self.hosts = self.setup_hosts(hosts, **own)
 
     def _check_connection_kwargs(self, connection_kwargs):
         options = dict(connection_kwargs or {})
@@ -98,6 +153,14 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     def _check_keys(self, keys):
         return keys if keys is None else check_list("symmetric_encryption_keys", keys)
 
+    @property
+    def _parts(self):
+        return self._parts_of_process.get()
+
+    def has_own(self, method):
+        """Return True if no subclass overrides ``method``."""
+        return getattr(type(self), method) == getattr(BaseRedisChannelLayer, method)
+
     def __str__(self):
         return "%s(hosts=%s)" % (type(self).__name__, self._describe_hosts())
 
@@ -106,6 +169,48 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
     def _describe_hosts(self):
         """``self.hosts`` without what is secret."""
         return [without_password(host) for host in self.hosts]
+
+    # Where the shards are: what a sibling provides.
+
+    def setup_hosts(self, hosts):
+        """Check ``hosts``, and what else the sibling takes, and return what ``self.hosts`` is to be."""
+        raise NotImplementedError()
+
+    @property
+    def ring_size(self):
+        """The number of shards."""
+        raise NotImplementedError()
+
+    def place(self, index):
+        """The ``Place`` of shard ``index``."""
+        raise NotImplementedError()
+
+    def tag(self, index):
+        """What the keys of shard ``index`` have behind their prefix."""
+        return ""
+
+    def make_shard(self, index, count):
+        return Shard(index, count, Keys(self.prefix, self.stats_prefix, self.expiry, self.tag(index)), self.place(index))
+
+    def connection(self, index):
+        """
+        A redis-py client for shard ``index``, or for a random one if that is None.
+
+        ValueError if there is no such shard.
+        """
+        if index is None:
+            index = self.random_index()
+        if not isinstance(index, six.integer_types) or not 0 <= index < self.ring_size:
+            raise ValueError("There is no shard %r: there are %d, from 0." % (index, self.ring_size))
+        return self._parts.shards[index].place.client()
+
+    def random_index(self):
+        """The number of a shard, at random."""
+        return self._parts.shards.random_number()
+
+    def consistent_hash(self, value):
+        """The number of the shard that ``value``, a channel or group name, belongs to. All processes must agree."""
+        return self._parts.shards.number_for(six.ensure_binary(value))
 
     # Bodies.
 
@@ -126,142 +231,168 @@ class BaseRedisChannelLayer(Names, Shards, Receiving, Groups, Statistics, BaseCh
         """The dict in a body. What is raised here drops the message, with an ERROR in the log."""
         return self.codec.decode(message)
 
-    def _check_message(self, message):
-        if not isinstance(message, dict):
-            raise TypeError("A message must be a dict, not %s." % type(message).__name__)
-        if FULL_NAME in message:
-            raise ValueError("A message must not have the key %s: the layer uses it." % FULL_NAME)
-
-    def _body(self, message, where, names=None):
-        """
-        The body of ``message``. ``names``: the process-specific channel that it is for, or a list of several of one
-        process. TypeError names ``where`` it was to go if it can't be packed.
-        """
-        if names is not None:
-            message = dict(message)
-            message[FULL_NAME] = names
-        try:
-            return self.serialize(message)
-        except TypeError as error:
-            six.raise_from(TypeError("The message for %s can't be packed: %s." % (where, error)), None)
-
-    def _check_size(self, body, where):
-        largest = self.max_message_size or LARGEST_BODY
-        if len(body) > largest:
-            raise self.MessageTooLarge("A message for %s has %d bytes; %d are the most." % (where, len(body), largest))
-
-    def _open(self, queue, body):
-        """
-        (channel, message) for a body from ``queue``, or None where it is no message.
-
-        Of a batch, the first; the others wait in memory.
-        """
-        try:
-            message = self.deserialize(body)
-            names = message.pop(FULL_NAME, queue)
-            names = names if isinstance(names, list) else [names]
-            if not names or not all(self._is_for(queue, name) for name in names):
-                raise BadMessage("it is for another channel")
-        except Exception as error:  # whatever a subclass raises: the reader must go on
-            reason = error if isinstance(error, BadMessage) else type(error).__name__
-            logger.error("Dropped a message on %s: %s.", queue, reason)
-            return None
-        if len(names) > 1:
-            self._hold(queue, names[1:], self._copier(body))
-        return names[0], message
-
-    def _copier(self, body):
-        """A function that makes the message in ``body``, each time anew; it is decrypted only once."""
-        make = functools.partial(self.deserialize, body)
-        if self.crypter and self._is_own("deserialize"):
-            make = functools.partial(self.codec.unpack, self.codec.decrypt(body))
-
-        def copy():
-            message = make()
-            del message[FULL_NAME]
-            return message
-
-        return copy
-
-    def _is_own(self, method):
-        """Whether no subclass has its own ``method``."""
-        return getattr(type(self), method) == getattr(BaseRedisChannelLayer, method)
-
-    def _is_for(self, queue, name):
-        return isinstance(name, six.text_type) and self.non_local_name(name) == queue
-
-    # ASGI API.
+    # The specification's methods.
 
     def send(self, channel, message):
         """
-        Send ``message``, a dict of what msgpack packs, to ``channel``.
+        Send a message to a channel.
 
-        Raises ``ChannelFull`` where the channel holds its capacity, ``MessageTooLarge`` above ``max_message_size``,
-        TypeError or ValueError for a bad name or message, redis-py's errors where Redis refuses, or can't be reached
-        for a second.
+        ``message``: a dict of what msgpack packs. Raises ``ChannelFull`` if the channel holds its capacity,
+        ``MessageTooLarge`` above ``max_message_size``, TypeError or ValueError for a bad name or message, redis-py's
+        errors if Redis refuses, or is unavailable for a second.
+        """
+        parts = self._parts
+        self.valid_channel_name(channel)
+        parts.envelope.check(message)
+        body = parts.envelope.seal(message, channel, channel if "!" in channel else None)
+        queue = self.non_local_name(channel)
+        capacity = self.get_capacity(queue)
+        if not parts.sender.send(queue, body, capacity):
+            raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
+
+    def receive(self, channels, block=False):
+        """
+        Take one message from any of several channels.
+
+        ``channels``: a list of names; of a process-specific channel, the name up to ``!``. ``block``: wait for a
+        message, up to ``blpop_timeout`` seconds (default: return at once).
+
+        Returns (channel, message), or (None, None). If a shard is unavailable, a receive that does not block raises
+        redis-py's error, unless another shard has a message; one that blocks goes on, and returns (None, None) after
+        ``blpop_timeout`` as if nothing had come, until the outage has lasted ``reconnect_timeout`` seconds.
+        """
+        channels = self.receivable(channels)
+        if block:
+            return self.receive_blocking(channels, Waiter()) or (None, None)
+        return self._parts.receiver.receive(channels) or (None, None)
+
+    def receive_blocking(self, channels, waiter):
+        """``receive`` with ``block``, which ``waiter.stop()`` ends early from another thread; or None."""
+        return self._parts.receiver.receive_blocking(channels, waiter)
+
+    def return_message(self, channel, message):
+        """Put a message that was received, but is not wanted any more, back to the head of its queue."""
+        parts, queue = self._parts, self.non_local_name(channel)
+        if "!" in channel:
+            parts.inbox.put_back(queue, channel, lambda: message, self.expiry)
+        else:
+            parts.sender.return_message(queue, parts.envelope.seal(message, channel))
+
+    def receive_twisted(self, channels):
+        """
+        A Deferred of what ``receive(channels, block=True)`` would return or raise (the specification's "twisted").
+
+        If it is cancelled, or the reactor stops, a message that still arrives is put back. RuntimeError without
+        Twisted.
+        """
+        try:
+            channels = self.receivable(channels)
+        except TypeError:
+            from twisted.internet import defer
+
+            return defer.fail()
+        return self._parts.background.receive_twisted(channels)
+
+    def receive_async(self, channels):
+        """
+        An ``asyncio.Future`` of what ``receive(channels, block=True)`` would return or raise (the specification's
+        "async"); to be called while an event loop runs.
+
+        If it is cancelled, as ``asyncio.run`` does at its end, or the loop stops, a message that still arrives is put
+        back. RuntimeError without asyncio, that is, on Python 2.
+        """
+        return self._parts.background.receive_async(self.receivable(channels))
+
+    # Groups.
+
+    def group_add(self, group, channel):
+        """Make ``channel`` a member of ``group`` for ``group_expiry`` seconds from now."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._parts.groups.add(group, channel)
+
+    def group_discard(self, group, channel):
+        """Take ``channel`` out of ``group``; nothing happens if it is no member."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._parts.groups.discard(group, channel)
+
+    def group_channels(self, group):
+        """The names of the group's members, a list, the longest member first."""
+        self.valid_group_name(group)
+        return self._parts.groups.members(group)
+
+    def send_group(self, group, message):
+        """
+        Send ``message``, a dict, to all members of ``group`` whose channels are not full.
+
+        Never raises ``ChannelFull``: messages to full channels are counted, and logged once a second. Otherwise as
+        ``send``; ``max_message_size`` is for the message without the names of its channels.
+        """
+        self.valid_group_name(group)
+        self._parts.envelope.check(message)
+        self._parts.groups.send(group, message)
+
+    # Statistics and flush.
+
+    def global_statistics(self):
+        """
+        What went through in the last day, on all shards.
+
+        A dict of ``messages_count`` (sent) and ``channel_full_count`` (sends that found the channel full). Shards that
+        are unavailable are left out, with a WARNING; redis-py's error if all are.
+        """
+        sent, refused = self._parts.statistics.all_channels()
+        return {self.STAT_MESSAGES_COUNT: sent, self.STAT_CHANNEL_FULL: refused}
+
+    def channel_statistics(self, channel):
+        """
+        What went through one channel, on all shards; of a process-specific channel, all channels of that process.
+
+        A dict of ``messages_count`` and ``channel_full_count`` as in ``global_statistics``, ``messages_pending`` (now
+        in the queue) and ``messages_max_age`` (how long the oldest of them has waited, in seconds).
         """
         self.valid_channel_name(channel)
-        self._check_message(message)
-        body = self._body(message, channel, channel if "!" in channel else None)
-        self._check_size(body, channel)
-        queue = self.non_local_name(channel)
-        places = self._places(queue)
-        for place in places:
-            if self._send(queue, body, place, 1 if place is places[-1] else 0):
-                return
-        raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, self.get_capacity(queue)))
+        sent, refused, waiting, age = self._parts.statistics.channel(self.non_local_name(channel))
+        return {
+            self.STAT_MESSAGES_COUNT: sent,
+            self.STAT_CHANNEL_FULL: refused,
+            self.STAT_MESSAGES_PENDING: waiting,
+            self.STAT_MESSAGES_MAX_AGE: age,
+        }
 
-    def _send(self, queue, body, place, count_full):
-        """Put ``body`` in ``queue`` on one shard: 1, or 0 where that holds its share of the capacity."""
-        index, capacity = place
-        keys = [self._key(index, queue), self._sender_key(index)] + self._message_keys(index, 1)
-        for counter in (self.STAT_MESSAGES_COUNT, self.STAT_CHANNEL_FULL):
-            keys += [self._counter_key(index, queue, counter), self._counter_key(index, self.ALL_CHANNELS, counter)]
-        keys.append(self._notes_key(index, keys[0]))
-        return self._insist(index, scripts.send, keys, [
-            body, self._message_ms, self._queue_ms, capacity, count_full,
-            self.channel_statistics_expiry, self.global_statistics_expiry, SENDER_MS,
-            next(self._sent),
-        ])
+    def flush(self):
+        """
+        Delete all messages, groups and statistics of this layer, on all shards, before it returns.
+
+        Every key that begins with ``prefix`` or ``stats_prefix`` goes, in small steps that do not hold the server; and
+        what this process has in memory.
+        """
+        self._parts.inbox.clear()
+        statistics.flush(self._parts.shards)
 
 
 class RedisChannelLayer(BaseRedisChannelLayer):
     """
     A channel layer over one Redis server, or several that share the messages (shards).
 
-    ``hosts``: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them, or
-    of (host, port) pairs; ``[("localhost", 6379)]``. The order matters: all processes must have the same.
-    ``host``, ``port``, ``db``: short for one server. The other arguments are those of ``BaseRedisChannelLayer``.
+    :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
+        or of (host, port) pairs (default ``[("localhost", 6379)]``). The order matters: all processes must have the
+        same.
+    :param host, port, db: short for one server.
+
+    The other arguments are those of ``BaseRedisChannelLayer``.
     """
 
-    def __init__(
-        self,
-        expiry=60,
-        hosts=None,
-        prefix="asgi:",
-        group_expiry=86400,
-        capacity=100,
-        channel_capacity=None,
-        symmetric_encryption_keys=None,
-        stats_prefix="asgi-meta:",
-        connection_kwargs=None,
-        host=None,
-        port=None,
-        db=None,
-        **options
-    ):
+    own_arguments = ("host", "port", "db")
+
+    def setup_hosts(self, hosts, host=None, port=None, db=None):
         if (host, port, db) != (None, None, None):
             if hosts is not None:
                 raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
             hosts = [(host or "localhost", port or 6379)]
             if db is not None:
-                connection_kwargs = dict(connection_kwargs or {}, db=db)
-        super(RedisChannelLayer, self).__init__(
-            expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
-            connection_kwargs, **options
-        )
-
-    def _setup_hosts(self, hosts):
+                self.connection_kwargs["db"] = db
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one server.")
@@ -281,5 +412,5 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     def ring_size(self):
         return len(self._clients)
 
-    def connection(self, index):
-        return self._clients[self._check_index(index)]
+    def place(self, index):
+        return Place(self._clients[index])

@@ -20,11 +20,11 @@ import time
 from redis.exceptions import RedisError
 
 from . import __version__
-from .connections import without_password
+from .server.connections import without_password
 from .core import RedisChannelLayer, UnsupportedRedis
 from .embedded import NoServer, Server
 from .names import random_text
-from .waiting import monotonic
+from .server.times import monotonic
 
 #: Seconds without any message, after which what has not arrived is lost.
 PATIENCE = 10

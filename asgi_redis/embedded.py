@@ -10,7 +10,7 @@ import time
 
 from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
 
-from .connections import call, client_for_address
+from .server.connections import call, client_for_address
 
 #: Seconds that a server may take to start, and to stop.
 PATIENCE = 20

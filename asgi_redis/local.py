@@ -1,23 +1,21 @@
 """The layer whose normal channels stay on the machine."""
 from __future__ import unicode_literals
 
-import importlib
 import logging
-import random
 import re
 import sys
 import threading
-import types
 
 import six
 
-from .codec import Codec
 from .core import BaseRedisChannelLayer, RedisChannelLayer
-from .waiting import Waiter, monotonic
+from .ipc import ipc_layer
+from .server.times import monotonic
+from .server.waiting import Waiter
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at a local layer that can't wait: doubling from the shortest to the longest.
+#: Pauses between two looks at a local layer that can't wait, in seconds, each twice as long as the one before.
 SHORTEST_PAUSE = 0.001
 LONGEST_PAUSE = 0.02
 
@@ -26,8 +24,8 @@ LONGEST_PAUSE = 0.02
 PAUSE_BY_LOOK = 10
 LONGEST_PAUSE_BY_LOOK = 0.25
 
-#: The name under which asgi_ipc is imported.
-IPC_COPY = "asgi_redis._asgi_ipc"
+#: After this many messages of the local layer in a row, Redis is looked at first, so that neither starves the other.
+LOCAL_IN_A_ROW = 10
 
 
 def is_normal(channel):
@@ -38,41 +36,26 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     """
     A channel layer that keeps normal channels on the machine, and has those with ``!`` and ``?``, and groups, in Redis.
 
-    ``local_layer``: where the normal channels are, any channel layer with the flush extension, as a RedisChannelLayer
-    on a Redis of the machine; it has its own capacities and expiry. None: asgi_ipc's, in shared memory, not encrypted,
-    which all processes of the machine share that have the same ``prefix`` (colons do not count). The other arguments
-    are those of ``RedisChannelLayer``. ValueError where asgi_ipc is needed, but not installed.
+    :param local_layer: where the normal channels are, any channel layer with the flush extension, as a
+        RedisChannelLayer on a Redis of the machine; it has its own capacities and expiry (default: asgi_ipc's, in
+        shared memory, not encrypted, which all processes of the machine share that have the same ``prefix``; colons do
+        not count).
+
+    The other arguments are those of ``RedisChannelLayer``. ValueError if asgi_ipc is needed, but not installed.
 
     What is sent to a normal channel, by ``send`` or as a member of a group, is received on the machine of the sender.
-    Statistics are those of Redis, and of the local layer where it keeps any; asgi_ipc's does not.
+    Statistics are those of Redis, and of the local layer if it keeps any; asgi_ipc's does not.
     """
 
-    def __init__(
-        self,
-        expiry=60,
-        hosts=None,
-        prefix="asgi:",
-        group_expiry=86400,
-        capacity=100,
-        channel_capacity=None,
-        symmetric_encryption_keys=None,
-        stats_prefix="asgi-meta:",
-        connection_kwargs=None,
-        host=None,
-        port=None,
-        db=None,
-        local_layer=None,
-        **options
-    ):
-        super(RedisLocalChannelLayer, self).__init__(
-            expiry, hosts, prefix, group_expiry, capacity, channel_capacity, symmetric_encryption_keys, stats_prefix,
-            connection_kwargs, host, port, db, **options
-        )
+    own_arguments = RedisChannelLayer.own_arguments + ("local_layer",)
+
+    def setup_hosts(self, hosts, host=None, port=None, db=None, local_layer=None):
+        hosts = super(RedisLocalChannelLayer, self).setup_hosts(hosts, host, port, db)
         if local_layer is None:
             local_layer = ipc_layer(
                 # The name of a POSIX semaphore, which can't have a slash.
-                prefix=re.sub("[:/]", "", prefix), expiry=expiry, group_expiry=group_expiry, capacity=capacity,
-                channel_capacity=channel_capacity,
+                prefix=re.sub("[:/]", "", self.prefix), expiry=self.expiry, group_expiry=self.group_expiry,
+                capacity=self.capacity, channel_capacity=dict(self.channel_capacity),
             )
         missing = [name for name in ("send", "receive", "flush", "ChannelFull") if not hasattr(local_layer, name)]
         if missing:
@@ -81,6 +64,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             )
         self.local_layer = local_layer
         self._local = (Waited if isinstance(local_layer, BaseRedisChannelLayer) else Polled)(local_layer)
+        self._in_a_row = 0
+        return hosts
 
     # Sending.
 
@@ -88,7 +73,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self.valid_channel_name(channel)
         if not is_normal(channel):
             return super(RedisLocalChannelLayer, self).send(channel, message)
-        self._check_message(message)
+        self._parts.envelope.check(message)
         try:
             self._local.send(channel, message)
         except self.local_layer.ChannelFull:
@@ -96,59 +81,63 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     send.__doc__ = RedisChannelLayer.send.__doc__
 
-    def _entries(self, group, message):
-        """The entries that go to Redis. The members that are normal channels get ``message`` here."""
-        entries = super(RedisLocalChannelLayer, self)._entries(group, message)
-        for entry in entries:
-            if is_normal(entry.queue):
+    def send_group(self, group, message):
+        self.valid_group_name(group)
+        self._parts.envelope.check(message)
+        self._parts.groups.send(group, message, self._deliver_here)
+
+    send_group.__doc__ = RedisChannelLayer.send_group.__doc__
+
+    def _deliver_here(self, channels, message):
+        """Send to those of ``channels`` that are normal. Returns the others."""
+        for channel in channels:
+            if is_normal(channel):
                 try:
-                    self.send(entry.queue, message)
+                    self.send(channel, message)
                 except self.ChannelFull:
-                    self._losses.add({entry.queue: 1})
-        return [entry for entry in entries if not is_normal(entry.queue)]
+                    self._parts.full.add({channel: 1}, {channel: self.local_layer.get_capacity(channel)})
+        return [channel for channel in channels if not is_normal(channel)]
 
     # Receiving.
 
     def receive(self, channels, block=False):
-        channels = self._receivable(channels)
+        channels = self.receivable(channels)
         if block:
-            return self._receive_blocking(channels, Waiter())
-        return self._look(channels, False) or (None, None)
+            return self.receive_blocking(channels, Waiter()) or (None, None)
+        return self._look(*self._split(channels)) or (None, None)
 
     receive.__doc__ = RedisChannelLayer.receive.__doc__
 
-    def _look(self, channels, block):
-        """
-        (channel, message) that is there, or None: from Redis or from the local layer first, at random, so that neither
-        starves the other. ``block``: for a blocking receive, which outlives that a server is away.
-        """
-        looks = [lambda: self._take(channels, self._take_if_in_reach if block else self._take_from_shard)]
-        local = self._normal(channels)
-        if local:
-            looks.append(lambda: self._local.take(local, block))
-        random.shuffle(looks)
-        return next((found for found in (look() for look in looks) if found), None)
+    def _split(self, channels):
+        """(those of ``channels`` that are here, those in Redis), two sets."""
+        local = frozenset(channel for channel in channels if is_normal(channel))
+        return local, channels - local
 
-    def _normal(self, channels):
-        return frozenset(channel for channel in channels if is_normal(channel))
+    def _look(self, local, remote):
+        """(channel, message) that is there, or None; here first, because Redis may be unavailable."""
+        looks = [lambda: self._local.take(local)] if local else []
+        if remote:
+            looks.insert(0 if self._in_a_row >= LOCAL_IN_A_ROW else 1, lambda: self._parts.receiver.receive(remote))
+        found = next((found for found in (look() for look in looks) if found), None)
+        self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
+        return found
 
-    def _queues_by_shard(self, channels):
-        return super(RedisLocalChannelLayer, self)._queues_by_shard(frozenset(channels) - self._normal(channels))
-
-    def _receive_blocking(self, channels, waiter):
-        local = self._normal(channels)
+    def receive_blocking(self, channels, waiter):
+        local, remote = self._split(channels)
         if not local:
-            return super(RedisLocalChannelLayer, self)._receive_blocking(channels, waiter)
-        found = self._look(channels, True)
+            return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)
+        found = self._local.take(local) if self._in_a_row < LOCAL_IN_A_ROW else None
         if found:
+            self._in_a_row += 1
             return found
+        self._in_a_row = 0
         waits = [Wait(self._local.receive_blocking, local, waiter)]
-        if channels - local:
-            waits.append(Wait(super(RedisLocalChannelLayer, self)._receive_blocking, channels - local, waiter))
+        if remote:
+            waits.append(Wait(super(RedisLocalChannelLayer, self).receive_blocking, remote, waiter))
         return self._first(waits, waiter)
 
     def _first(self, waits, waiter):
-        """What the first of ``waits`` brings, or (None, None). What another brings in the same moment is put back."""
+        """What the first of ``waits`` brings, or None. What another brings in the same moment is put back."""
         deadline = monotonic() + self.blpop_timeout
         try:
             with waiter:
@@ -164,23 +153,20 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         for wait in waits:
             if wait.error and not found:
                 six.reraise(*wait.error)
-        return found[0] if found else (None, None)
+        return found[0] if found else None
 
     def _return(self, found):
         """Put messages back that were taken, but not handed out: a list of (channel, message)."""
         for channel, message in found:
             try:
-                self._put_back(channel, message)
+                self.return_message(channel, message)
             except Exception:
                 logger.exception("Lost a message on %s: it came together with another, and can't be put back.", channel)
 
-    def _put_back(self, channel, message):
+    def return_message(self, channel, message):
         if not is_normal(channel):
-            return super(RedisLocalChannelLayer, self)._put_back(channel, message)
-        try:
-            self._local.put_back(channel, message)
-        except self.local_layer.ChannelFull:
-            self._inbox.put_back(channel, channel, lambda: message, self.expiry)
+            return super(RedisLocalChannelLayer, self).return_message(channel, message)
+        self._local.return_message(channel, message)
 
     # Statistics and flush.
 
@@ -211,17 +197,18 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
 
 class Waited(object):
-    """A local layer of this package: it can wait, and lives through its server being away."""
+    """A local layer of this package, which can wait."""
 
     def __init__(self, layer):
         self.layer = layer
         self.send = layer.send
-        self.receive_blocking = layer._receive_blocking
-        self.put_back = layer._put_back
+        self.receive_blocking = layer.receive_blocking
+        self.return_message = layer.return_message
 
-    def take(self, channels, block):
-        """(channel, message), or None. ``block``: for a blocking receive."""
-        return self.layer._take(channels, self.layer._take_if_in_reach if block else self.layer._take_from_shard)
+    def take(self, channels):
+        """(channel, message), or None."""
+        channel, message = self.layer.receive(list(channels))
+        return None if channel is None else (channel, message)
 
 
 class Polled(object):
@@ -229,6 +216,8 @@ class Polled(object):
 
     def __init__(self, layer):
         self.layer = layer
+        #: Messages that were taken, but not handed out, and that the layer has no room for.
+        self._returned = {}
 
     def send(self, channel, message):
         try:
@@ -236,26 +225,33 @@ class Polled(object):
         except TypeError as error:
             six.raise_from(TypeError("The message for %s can't be packed: %s." % (channel, error)), None)
 
-    #: To the end of the queue: normal channels need not be in order.
-    put_back = send
+    def return_message(self, channel, message):
+        """To the end of the queue: normal channels need not be in order."""
+        try:
+            self.send(channel, message)
+        except self.layer.ChannelFull:
+            self._returned.setdefault(channel, []).append(message)
 
-    def take(self, channels, block):
+    def take(self, channels):
+        """(channel, message), or None."""
+        for channel in channels if self._returned else ():
+            if self._returned.get(channel):
+                return channel, self._returned[channel].pop()
         channel, message = self.layer.receive(list(channels))
         return None if channel is None else (channel, message)
 
     def receive_blocking(self, channels, waiter):
-        """(channel, message); (None, None) not before ``waiter.stop()``."""
+        """(channel, message); None not before ``waiter.stop()``."""
         pause = SHORTEST_PAUSE
         with waiter:
             while not waiter.stopped:
                 begun = monotonic()
-                found = self.take(channels, True)
+                found = self.take(channels)
                 if found:
                     return found
                 by_look = min(PAUSE_BY_LOOK * (monotonic() - begun), LONGEST_PAUSE_BY_LOOK)
                 waiter.sleep(max(pause, by_look))
                 pause = min(2 * pause, LONGEST_PAUSE)
-        return None, None
 
 
 class Wait(threading.Thread):
@@ -271,8 +267,7 @@ class Wait(threading.Thread):
 
     def run(self):
         try:
-            found = self.receive(self.channels, self.waiter)
-            self.found = None if found[0] is None else found
+            self.found = self.receive(self.channels, self.waiter)
         except Exception:
             self.error = sys.exc_info()
         self.over = True
@@ -287,56 +282,3 @@ def end(waits):
         if wait.ident is not None:  # it was started
             wait.join()
     return [wait.found for wait in waits if wait.found]
-
-
-# asgi_ipc 1.4.2, and what has changed since.
-
-
-class Msgpack(object):
-    """What asgi_ipc gets as ``msgpack``: it unpacks with an argument that msgpack 1 removed, ``encoding``."""
-
-    _codec = Codec()
-
-    @classmethod
-    def packb(cls, message, use_bin_type):
-        return cls._codec.encode(message)
-
-    @classmethod
-    def unpackb(cls, body, encoding):
-        return cls._codec.decode(body)
-
-
-def ipc_layer(**arguments):
-    """
-    An ``IPCChannelLayer`` of asgi_ipc. ValueError where it is not installed.
-
-    It comes from a second import under a name of our own: without the package's ``__init__``, which needs pkg_resources
-    (Python 3.12 and setuptools 81 no longer bring it) only to tell its version; and with ``Msgpack`` in its module,
-    which nobody else sees.
-    """
-    try:
-        package = types.ModuleType(str(IPC_COPY))
-        package.__path__ = [folder_of("asgi_ipc")]
-        sys.modules.setdefault(IPC_COPY, package)
-        core = importlib.import_module(IPC_COPY + ".core")
-    except ImportError as error:
-        six.raise_from(ValueError(
-            "RedisLocalChannelLayer needs asgi_ipc: pip install asgi_redis[local]; or a layer of yours as local_layer. "
-            "(%s)" % error
-        ), None)
-    core.msgpack = Msgpack
-    return core.IPCChannelLayer(**arguments)
-
-
-def folder_of(package):
-    """The folder of ``package``, without running it. ImportError where it is not installed."""
-    try:
-        from importlib.util import find_spec  # novm: Python 2 goes to the except
-    except ImportError:
-        from imp import find_module  # novm: only there
-
-        return find_module(package)[1]
-    spec = find_spec(package)
-    if spec is None:
-        raise ImportError("No module named %s" % package)
-    return spec.submodule_search_locations[0]

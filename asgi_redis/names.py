@@ -41,7 +41,7 @@ class Names(object):
             raise TypeError("A list of channel names is needed, not %s." % type(names).__name__)
         return all(self.valid_channel_name(name, receive) for name in names)
 
-    def _receivable(self, channels):
+    def receivable(self, channels):
         """``channels``, a list, a set or another collection, as a set of names that can be received on."""
         channels = channels if isinstance(channels, six.string_types) else frozenset(channels)
         self.valid_channel_names(channels, receive=True)

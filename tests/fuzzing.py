@@ -55,7 +55,7 @@ def making_layers(shards=1):
     finally:
         for layer in made:
             layer.flush()
-            if layer._losses._timer is not None:
-                layer._losses._timer.cancel()  # else it logs in another test
+            if layer._parts.full._timer is not None:
+                layer._parts.full._timer.cancel()  # else it logs in another test
             for index in range(layer.ring_size):
                 layer.connection(index).connection_pool.disconnect()

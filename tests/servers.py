@@ -5,12 +5,13 @@ import atexit
 import functools
 import io
 import os
+import re
 import socket
 import time
 
 import redis
 
-from asgi_redis.connections import call
+from asgi_redis.server.connections import call
 from asgi_redis.embedded import PATIENCE, Server, free_port
 
 from . import acl
@@ -52,6 +53,13 @@ def client_of(layer, index=0):
     pool = layer.connection(index).connection_pool
     options = {name: value for name, value in pool.connection_kwargs.items() if name not in ("username", "password")}
     return redis.StrictRedis(connection_pool=redis.ConnectionPool(pool.connection_class, **options))
+
+
+def message_keys(client, layer):
+    """The keys in Redis that hold messages of ``layer``, wait for readers, or are those of groups: a list of texts."""
+    kept = re.compile("#origin$|#session#[0-9a-f]+$|#noted$")
+    names = sorted(key.decode("utf-8") for key in client.scan_iter(layer.prefix.replace(":", "[:]") + "*"))
+    return [name for name in names if not kept.search(name)]
 
 
 def eventually(check, what):

@@ -8,7 +8,7 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
-from asgi_redis.connections import REDIS_PY, call
+from asgi_redis.server.connections import REDIS_PY, call
 
 from . import acl, servers
 from .test_blocking import Reader

@@ -3,10 +3,13 @@ from __future__ import unicode_literals
 
 import logging
 import os
+import re
 import threading
 import time
 
 import pytest
+
+from asgi_redis.delivery import receiver
 
 from . import servers
 from .test_blocking import Reader, wait_until_blocked
@@ -83,7 +86,20 @@ def test_an_announcement_ends_when_nobody_reads(make_layer, client):
     assert pending(layer) == 2
 
 
-def test_reading_keeps_announcing(make_layer, shards):
+@pytest.fixture
+def later(monkeypatch):
+    """Call it, and readers find that six seconds have passed."""
+    passed = [0]
+    monotonic = receiver.monotonic
+    monkeypatch.setattr(receiver, "monotonic", lambda: monotonic() + passed[0])
+
+    def let_pass():
+        passed[0] += 6
+
+    return let_pass
+
+
+def test_reading_keeps_announcing(make_layer, shards, later):
     layer = make_layer(shards)
     layer.blpop_timeout = 1
     for read in (
@@ -93,21 +109,19 @@ def test_reading_keeps_announcing(make_layer, shards):
     ):
         index = layer.consistent_hash("process!") if shards > 1 else 0
         servers.client_of(layer, index).delete(layer.prefix + "process!#batches")
+        later()
         read()
         assert announced(layer, "process!") > 7000
 
 
-def test_handing_out_from_memory_keeps_announcing(batching, monkeypatch):
-    from asgi_redis import receiving
-
+def test_handing_out_from_memory_keeps_announcing(batching, later):
     batching.send_group("crowd", {"n": 1})
     batching.receive(["process!"])
     index = batching.consistent_hash("process!") if batching.ring_size > 1 else 0
     servers.client_of(batching, index).delete(batching.prefix + "process!#batches")
     batching.receive(["process!"])
     assert announced(batching, "process!") < 0  # it is fresh enough, as far as the reader knows
-    later = receiving.monotonic() + 6
-    monkeypatch.setattr(receiving, "monotonic", lambda: later)
+    later()
     batching.receive(["process!"])
     assert announced(batching, "process!") > 8000
 
@@ -121,7 +135,7 @@ def test_announcing_costs_no_round_trip(layer, client):
 
 def test_only_process_specific_channels_are_announced(layer, client):
     layer.receive(["normal", "reader?x"])
-    assert client.keys(layer.prefix + "*") == []
+    assert servers.message_keys(client, layer) == []
 
 
 # What is in memory.
@@ -217,7 +231,7 @@ def test_losses_are_logged_once_a_second_with_channel_and_number(batching, caplo
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         for number in range(12):
             batching.send_group("crowd", {"n": number})
-        batching._losses._timer.join()  # what came since the first line
+        batching._parts.full.wait()  # what came since the first line
     lines = [record.getMessage() for record in caplog.records]
     assert all("process!" in line for line in lines)
-    assert [int(line.split()[0]) for line in lines] == [10, 100]
+    assert [int(re.search("dropped ([0-9]+)", line).group(1)) for line in lines] == [10, 100]

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import Server
-from asgi_redis.waiting import Waiter
+from asgi_redis.server.waiting import Waiter
 
 from . import servers
 
@@ -125,13 +125,13 @@ def test_a_wait_leaves_nothing_in_redis(three):
     assert reader.found == ("normal", {"n": 1})
     assert three.receive(["normal"]) == (None, None)
     for index in range(3):
-        assert servers.client_of(three, index).keys(three.prefix + "*") == []
+        assert servers.message_keys(servers.client_of(three, index), three) == []
 
 
 def race(layer, message):
     """All that is received where a message comes as a wait is ended: by the wait, or after it."""
     found, waiter = [], Waiter()
-    reader = threading.Thread(target=lambda: found.append(layer._receive_blocking({"normal"}, waiter)))
+    reader = threading.Thread(target=lambda: found.append(layer.receive_blocking(frozenset(["normal"]), waiter)))
     reader.start()
     wait_until_blocked(layer, layer.ring_size)
     sender = threading.Thread(target=layer.send, args=("normal", message))
@@ -139,7 +139,7 @@ def race(layer, message):
     waiter.stop()
     reader.join()
     sender.join()
-    return [message for _, message in found + [layer.receive(["normal"])] if message]
+    return [message for _, message in filter(None, found + [layer.receive(["normal"])]) if message]
 
 
 def test_messages_race_with_the_end_of_a_wait_and_none_is_lost(three):

@@ -18,7 +18,7 @@ from twisted.internet import defer, reactor
 from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.background import Pending
+from asgi_redis.delivery.background import Pending
 from asgi_redis.embedded import Server
 from asgi_redis.local import RedisLocalChannelLayer
 
@@ -341,7 +341,7 @@ class Played(BaseChannelLayer):
 
 def test_what_a_full_local_layer_does_not_take_back_is_kept(make_local):
     layer = make_local("played", local_layer=Played(("normal", {"n": 1})))
-    layer._put_back(*layer.receive(["normal"]))
+    layer.return_message(*layer.receive(["normal"]))
     assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
     assert everything(layer, ["normal"]) == []
 
@@ -442,9 +442,9 @@ def test_threads_send_and_receive_each_message_once(layer):
 
 @pytest.mark.parametrize("channel", ["normal", "reader?x"])
 def test_a_cancelled_wait_ends_at_once_and_loses_nothing(layer, channel):
-    pending = Pending(layer, frozenset(["normal", "reader?x"]))
+    pending = Pending(layer.receive_blocking, layer.return_message, frozenset(["normal", "reader?x"]))
     results = []
-    thread = threading.Thread(target=lambda: results.append(pending.run()))
+    thread = threading.Thread(target=pending.run, args=(results.append, results.append))
     thread.start()
     wait_until_blocked(layer, 1)
     begun = time.time()

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer, scripts
 from asgi_redis.embedded import Server, free_port
-from asgi_redis.outages import Outages
+from asgi_redis.server.breaker import Breaker
 
 from .faults.proxy import Proxy
 from .test_blocking import Reader, wait_until_blocked

@@ -16,7 +16,7 @@ from asgi_redis import (
     RedisSentinelChannelLayer,
     cluster,
 )
-from asgi_redis.connections import REDIS_PY
+from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.embedded import Server, free_port
 
 from . import servers
@@ -123,7 +123,7 @@ def test_the_text_of_a_layer(kind):
 def test_the_text_of_what_a_layer_holds(kind):
     # Not of its clients: those of redis-py 7.0 show their password.
     layer = make(kind, 6379)
-    for part in (layer.codec, layer.crypter, layer._inbox, layer._outages, layer.make_fernet(SECRET)):
+    for part in (layer.codec, layer.crypter, layer._parts, layer._parts.shards, layer.make_fernet(SECRET)):
         assert_keeps_secrets(str(part) + repr(part))
 
 

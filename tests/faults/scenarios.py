@@ -7,7 +7,7 @@ import time
 
 from redis.exceptions import ResponseError
 
-from asgi_redis.connections import call
+from asgi_redis.server.connections import call
 from asgi_redis.embedded import Server
 
 from .. import servers

@@ -8,7 +8,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, TimeoutError
 
-from asgi_redis.connections import call, client_for_address
+from asgi_redis.server.connections import call, client_for_address
 
 from .. import servers
 from .proxy import Cut, Delay, Drop, Hold, Pass, Proxy, Requests

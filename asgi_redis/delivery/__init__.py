@@ -1,0 +1,1 @@
+"""What happens to a message between ``send`` and ``receive``. Nothing here knows a layer."""

@@ -1,0 +1,102 @@
+"""Messages inside bodies: which channel of a process they are for."""
+from __future__ import unicode_literals
+
+import six
+
+from ..codec import BadMessage
+
+#: Where a message on a process-specific channel carries the full name of the channel, or the list of several.
+FULL_NAME = "__asgi_channel__"
+
+#: The longest string that Redis takes, in bytes.
+LARGEST_BODY = 512 * 1024 * 1024
+
+
+class Envelope(object):
+    """
+    Bodies of messages, made and opened.
+
+    ``codec``: the layer's. ``serialize``, ``deserialize``: the layer's methods, which a subclass may override.
+    ``is_own``: True if it does not, so that what the codec does can be done in parts. ``largest``: bytes that a body
+    may have (default 512 MB). ``too_large``: the exception for more.
+    """
+
+    def __init__(self, codec, serialize, deserialize, is_own, largest, too_large):
+        self._codec = codec
+        self._serialize = serialize
+        self._deserialize = deserialize
+        self._is_own = is_own
+        self._largest = largest or LARGEST_BODY
+        self._too_large = too_large
+
+    # Sending.
+
+    def check(self, message):
+        if not isinstance(message, dict):
+            raise TypeError("A message must be a dict, not %s." % type(message).__name__)
+        if FULL_NAME in message:
+            raise ValueError("A message must not have the key %s: the layer uses it." % FULL_NAME)
+
+    def seal(self, message, target, names=None):
+        """
+        The body of ``message``. ``target``: the channel, or what else errors are to name. ``names``: the
+        process-specific channel that it is for, or a list of several of one process.
+
+        TypeError if it can't be packed, ``MessageTooLarge`` if the body is.
+        """
+        if names is not None:
+            message = dict(message)
+            message[FULL_NAME] = names
+        try:
+            body = self._serialize(message)
+        except TypeError as error:
+            six.raise_from(TypeError("The message for %s can't be packed: %s." % (target, error)), None)
+        if len(body) > self._largest:
+            self._refuse(body, target)
+        return body
+
+    def _refuse(self, body, target):
+        raise self._too_large(
+            "The message for %s has %d bytes; the most are %d (max_message_size)." % (target, len(body), self._largest)
+        )
+
+    def sealer(self, message, target):
+        """
+        A function that returns the body of ``message`` for a list of channels of one process, or for none if that is
+        None. The message is packed only once. Errors as in ``seal``, of which the size is that without names.
+        """
+        shared = self.seal(message, target)
+        if not self._is_own:
+            return lambda names: shared if names is None else self.seal(message, target, names)
+        packed = self._codec.pack(message) if self._codec.crypter else shared
+
+        def seal(names):
+            if names is None:
+                return shared
+            return self._codec.encrypt(self._codec.with_item(packed, len(message), FULL_NAME, names))
+
+        return seal
+
+    # Receiving.
+
+    def open(self, queue, body, is_for):
+        """
+        (list of the channels of the message in ``body``, message).
+
+        ``is_for(name)``: returns True if a channel belongs to ``queue``. Whatever the codec or a subclass's
+        ``deserialize`` raises if there is no message.
+        """
+        message = self._deserialize(body)
+        names = message.pop(FULL_NAME, queue)
+        names = names if isinstance(names, list) else [names]
+        if not names or not all([is_for(name) for name in names]):
+            raise BadMessage("it is for another channel")
+        return names, message
+
+    def copier(self, message):
+        """A function that makes ``message`` anew each time, at a cost that does not depend on how often."""
+        if self._is_own:
+            body, make = self._codec.pack(message), self._codec.unpack
+        else:
+            body, make = self._serialize(message), self._deserialize
+        return lambda: make(body)

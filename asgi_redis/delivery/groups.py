@@ -1,0 +1,222 @@
+"""The specification's groups extension."""
+from __future__ import unicode_literals
+
+import itertools
+import logging
+import math
+import time
+
+from redis.exceptions import RedisError
+
+from ..server import resp, scripts
+from ..server.connections import is_outage
+from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.session import DIGITS, digits
+
+logger = logging.getLogger(__name__)
+
+#: One run of the group script writes at most this many entries, and about this many bytes, so that it never holds the
+#: server for more than a few milliseconds.
+ENTRIES_AT_ONCE = 250
+BYTES_AT_ONCE = 4 * 1024 * 1024
+
+
+class Entry(object):
+    """
+    A body on its way to one queue.
+
+    ``members``: the channels that it is for; more than one make it a batch. ``shard``, ``capacity``: where it is tried
+    next, and how many messages the queue may hold there; ``others``: such pairs to try after that.
+    """
+
+    __slots__ = ("queue", "members", "body", "shard", "capacity", "others")
+
+    def __init__(self, queue, members, body, places):
+        self.queue = queue
+        self.members = members
+        self.body = body
+        (self.shard, self.capacity), self.others = places[0], places[1:]
+
+    def run(self):
+        """What entries that stand side by side in the script's arguments have in common."""
+        return self.shard.number, id(self.body), self.capacity
+
+    def goes_on(self):
+        """Turn to the next shard. Return False if there is none."""
+        if not self.others:
+            return False
+        (self.shard, self.capacity), self.others = self.others[0], self.others[1:]
+        return True
+
+
+def chunks(entries):
+    """``entries``, in lists that are bounded in number and bytes."""
+    chunk, size, bodies = [], 0, set()
+    for entry in entries:
+        added = len(entry.body) if id(entry.body) not in bodies else 0
+        if chunk and (len(chunk) == ENTRIES_AT_ONCE or size + added > BYTES_AT_ONCE):
+            yield chunk
+            chunk, size, bodies = [], 0, set()
+            added = len(entry.body)
+        chunk.append(entry)
+        bodies.add(id(entry.body))
+        size += added
+    if chunk:
+        yield chunk
+
+
+class Groups(object):
+    """
+    Groups: named sets of channels, a sorted set each in Redis, scored by the time of joining.
+
+    ``shards``: a ``Shards``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``. ``expiry()``: how long a
+    membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how many messages it holds.
+    """
+
+    def __init__(self, shards, envelope, full, expiry, counter_lives, capacity):
+        self._shards = shards
+        self._envelope = envelope
+        self._full = full
+        self._expiry = expiry
+        self._counter_lives = counter_lives
+        self._capacity = capacity
+
+    # Members.
+
+    def add(self, group, channel):
+        shard = self._shards.for_name(group)
+        arguments = [repr(time.time()), channel, int(math.ceil(self._expiry()))]
+        shard.run(scripts.group_add, [shard.keys.group(group)], arguments)
+
+    def discard(self, group, channel):
+        shard = self._shards.for_name(group)
+        shard.run(scripts.group_discard, [shard.keys.group(group)], [channel])
+
+    def members(self, group):
+        """The channels of a group, a list, the longest member first."""
+        shard = self._shards.for_name(group)
+        names = shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
+        return names.decode("utf-8").split("\0") if names else []
+
+    # Sending.
+
+    def send(self, group, message, deliver_here=None):
+        """
+        Send ``message`` to all members of ``group`` whose channels are not full; the others are counted and logged.
+
+        ``deliver_here(channels, message)``: takes those of a list of normal channels that do not go to Redis, and
+        returns the rest (default: all go to Redis). If a shard is unavailable, the others get their messages before
+        redis-py's error is raised.
+        """
+        seal = self._envelope.sealer(message, "the group " + group)
+        normal, processes = by_process(self.members(group))
+        if deliver_here is not None:
+            normal = deliver_here(normal, message)
+        entries = [self._entry(seal, channel, [channel]) for channel in normal]
+        entries += [self._entry(seal, queue, names) for queue, names in processes.items()]
+        full, errors = [], []
+        try:
+            while entries:
+                entries = self._send_all(seal, entries, full, errors)
+        finally:
+            self._drop(full)
+        if errors:
+            raise errors[0]
+
+    def _entry(self, seal, queue, members):
+        names = None if "!" not in queue else members if len(members) > 1 else members[0]
+        return Entry(queue, members, seal(names), self._shards.for_sending(queue, self._capacity(queue)))
+
+    def _send_all(self, seal, entries, full, errors):
+        """Send ``entries``. Returns those to send after that: to other shards, or one for each member."""
+        again = []
+        for shard, on_shard in by_shard(entries):
+            for chunk in chunks(on_shard):
+                try:
+                    refused, unannounced = self._send_chunk(shard, chunk)
+                except RedisError as error:
+                    errors.append(error)
+                    if not is_outage(error):
+                        raise
+                    break
+                for entry in refused:
+                    (again if entry.goes_on() else full).append(entry)
+                again += [self._entry(seal, batch.queue, [name]) for batch in unannounced for name in batch.members]
+        return again
+
+    def _send_chunk(self, shard, entries):
+        """Send ``entries`` to one shard. Returns (those whose queue is full, batches whose reader has to announce)."""
+        singles = [entry for entry in entries if len(entry.members) == 1]
+        batches = [entry for entry in entries if len(entry.members) > 1]
+        session = shard.borrow()
+        try:
+            number = session.reserve(len(entries))
+            reply = shard.ask(session, self._command(shard, session, number, singles, batches))
+        finally:
+            shard.give_back(session)
+        places = singles + batches
+        return [places[place - 1] for place in reply[0] + reply[1]], [batches[place - 1] for place in reply[2]]
+
+    def _command(self, shard, session, number, singles, batches):
+        keys = shard.keys
+        queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
+        runs, bodies = arguments_of(singles, batches)
+        arguments = [
+            digits(number), keys.prefix + session.name, keys.message_ms, keys.session_ms, self._counter_lives[0],
+            self._counter_lives[1], keys.prefix, keys.stats_prefix, len(runs) // 3 - len(batches), len(batches),
+        ] + runs + bodies
+        return b"".join(
+            [scripts.send_group.head(len(queues) + 2, len(arguments))]
+            + [resp.bulk(keys.counter(ALL_CHANNELS, MESSAGES_COUNT)), session.packed_key] + queues
+            + [resp.bulk(argument) for argument in arguments]
+        )
+
+    def _drop(self, entries):
+        """Count and log the messages that found their channels full."""
+        for shard, on_shard in by_shard(entries):
+            dropped = {}
+            for entry in on_shard:
+                dropped[entry.queue] = dropped.get(entry.queue, 0) + len(entry.members)
+            self._full.add(dropped, {queue: self._capacity(queue) for queue in dropped})
+            queues = sorted(dropped)
+            keys = [shard.keys.counter(queue, CHANNEL_FULL_COUNT) for queue in [ALL_CHANNELS] + queues]
+            try:
+                shard.run(scripts.count_full, keys, list(self._counter_lives) + [dropped[queue] for queue in queues])
+            except RedisError as error:
+                logger.warning("Could not count dropped messages: %s", error)  # what could be sent was
+
+
+def by_process(members):
+    """(the normal and single-reader channels of ``members``, {queue: its process-specific channels})."""
+    normal, processes = [], {}
+    for name in members:
+        queue, mark, _ = name.partition("!")
+        if not mark:
+            normal.append(name)
+        elif queue in processes:
+            processes[queue].append(name)
+        else:
+            processes[queue] = [name]
+    return normal, {queue + "!": names for queue, names in processes.items()}
+
+
+def by_shard(entries):
+    """(shard, its entries), those of a run side by side."""
+    ordered = sorted(entries, key=Entry.run)
+    return [(list_[0].shard, list_) for list_ in (
+        list(of_shard) for _, of_shard in itertools.groupby(ordered, key=lambda entry: entry.shard.number)
+    )]
+
+
+def arguments_of(singles, batches):
+    """The runs and bodies of the group script: see scripts/send_group.lua."""
+    runs, bodies = [], []
+    for _, run in itertools.groupby(singles, key=Entry.run):
+        run = list(run)
+        if not bodies or bodies[-1] is not run[0].body:
+            bodies.append(run[0].body)
+        runs += [len(run), run[0].capacity, len(bodies)]
+    for batch in batches:
+        bodies.append(batch.body)
+        runs += [len(batch.members), batch.capacity, len(bodies)]
+    return runs, bodies

@@ -1,0 +1,100 @@
+"""What was taken from Redis, but not handed out yet."""
+from __future__ import unicode_literals
+
+import collections
+import contextlib
+import random
+import threading
+
+from ..server.times import monotonic
+
+
+class Batch(object):
+    """
+    One message for several channels.
+
+    ``names``: the channels that have not got it. ``copy``: a function that makes the message, the caller's own.
+    ``deadline``: when it expires, by ``monotonic``.
+    """
+
+    __slots__ = ("names", "copy", "deadline")
+
+    def __init__(self, names, copy, deadline):
+        self.names = collections.deque(names)
+        self.copy = copy
+        self.deadline = deadline
+
+
+class Inbox(object):
+    """Batches in memory, by queue, in the order of the queue. Safe between threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._batches = {}
+        self._waiters = set()
+
+    def __bool__(self):
+        return bool(self._batches)
+
+    __nonzero__ = __bool__
+
+    def put(self, queue, names, copy, seconds):
+        """Add a batch that lives for ``seconds`` at the end of ``queue``."""
+        with self._lock:
+            self._queue(queue).append(Batch(names, copy, monotonic() + seconds))
+            self._wake()
+
+    def put_back(self, queue, name, copy, seconds):
+        """Add a message that was taken, but not handed out, at the head of ``queue``."""
+        with self._lock:
+            self._queue(queue).appendleft(Batch([name], copy, monotonic() + seconds))
+            self._wake()
+
+    def _queue(self, queue):
+        return self._batches.setdefault(queue, collections.deque())
+
+    @contextlib.contextmanager
+    def watched_by(self, waiter):
+        """While this lasts, ``waiter`` is woken by whatever is added."""
+        with waiter:
+            with self._lock:
+                self._waiters.add(waiter)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._waiters.discard(waiter)
+
+    def _wake(self):
+        for waiter in self._waiters:
+            waiter.wake()
+
+    def holding(self, queues):
+        """Those of ``queues`` that have something here, a set."""
+        with self._lock:
+            return {queue for queue in queues if queue in self._batches} if self._batches else set()
+
+    def take(self, queues):
+        """(channel, message) from one of ``queues``, picked at random, or None."""
+        with self._lock:
+            here = [queue for queue in queues if queue in self._batches]
+            random.shuffle(here)
+            found = next((taken for taken in map(self._take, here) if taken), None)
+        return (found[0], found[1]()) if found else None
+
+    def _take(self, queue):
+        """(channel, copy function) from the head of ``queue``, or None."""
+        batches, found = self._batches[queue], None
+        while batches and batches[0].deadline < monotonic():
+            batches.popleft()
+        if batches:
+            found = batches[0].names.popleft(), batches[0].copy
+            if not batches[0].names:
+                batches.popleft()
+        if not batches:
+            del self._batches[queue]
+        return found
+
+    def clear(self):
+        with self._lock:
+            self._batches.clear()

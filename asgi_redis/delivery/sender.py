@@ -1,0 +1,109 @@
+"""``send``: one message into one queue."""
+from __future__ import unicode_literals
+
+from redis.exceptions import RedisError
+
+from ..server import resp, scripts, times
+from ..server.connections import is_outage
+from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.session import digits
+
+#: How many queues of a shard are known at once. A site has some hundreds, but names are made up anew with each process.
+KNOWN_QUEUES = 10000
+
+#: What all commands of the script begin with, up to its keys.
+HEAD = scripts.send.head(5, 9)
+
+
+class SendingQueue(object):
+    """What never changes in the commands that send to one queue of one shard, packed."""
+
+    __slots__ = ("head", "tails", "renew_at")
+
+    def __init__(self, shard, queue):
+        keys = [shard.keys.queue(queue)] + [shard.keys.counter(name, MESSAGES_COUNT) for name in (queue, ALL_CHANNELS)]
+        self.head = HEAD + b"".join([resp.bulk(key) for key in keys])
+        #: {(capacity, renew counters, count if full): packed arguments}.
+        self.tails = {}
+        #: When the lives of the counters are renewed, by ``times.monotonic``.
+        self.renew_at = 0
+
+
+class Sender(object):
+    """
+    Sends bodies to queues.
+
+    ``shards``: a ``Shards``. ``counter_lives``: how long the counters of a channel, and of all channels, live after
+    their last change, in seconds.
+    """
+
+    def __init__(self, shards, counter_lives):
+        self._shards = shards
+        self._counter_lives = counter_lives
+
+    def send(self, queue, body, capacity):
+        """
+        Return True once ``body`` is in ``queue``, False if that holds ``capacity`` messages. redis-py's errors.
+
+        A shard that is unavailable is left out if there is another, and if the message was surely not sent there.
+        """
+        places = self._shards.for_sending(queue, capacity)
+        for shard, room in places[:-1]:
+            if self._put(shard, queue, body, room, elsewhere=True):
+                return True
+        shard, room = places[-1]
+        return self._put(shard, queue, body, room)
+
+    def _put(self, shard, queue, body, capacity, elsewhere=False):
+        """Return True, or False if the shard can't take the message: it holds its share, or is unavailable."""
+        session = None
+        try:
+            session = shard.borrow()
+            return shard.ask(session, self._command(shard, session, queue, body, capacity, elsewhere), elsewhere) == 1
+        except RedisError as error:
+            if not elsewhere or not is_outage(error) or (session is not None and session.sent):
+                raise
+            return False
+        finally:
+            if session is not None:
+                shard.give_back(session)
+
+    def _command(self, shard, session, queue, body, capacity, elsewhere):
+        known = shard.queues.get(queue) or self._know(shard, queue)
+        renew = times.monotonic() >= known.renew_at
+        if renew:
+            known.renew_at = times.monotonic() + times.RENEW_COUNTERS
+        kind = capacity, renew, elsewhere
+        tail = known.tails.get(kind) or self._tail(shard, known, kind)
+        number = digits(session.reserve())
+        return b"".join((
+            known.head, session.packed_key, session.packed_message, number, b"\r\n$12\r\n", number, tail,
+            resp.bulk(body),
+        ))
+
+    def _know(self, shard, queue):
+        if len(shard.queues) >= KNOWN_QUEUES:
+            shard.queues.clear()
+        known = shard.queues[queue] = SendingQueue(shard, queue)
+        return known
+
+    def _tail(self, shard, known, kind):
+        capacity, renew, elsewhere = kind
+        arguments = (capacity, shard.keys.message_ms, shard.keys.session_ms) + self._counter_lives
+        arguments += (int(renew), int(not elsewhere))
+        if len(known.tails) > 8:  # the capacity changes all the time
+            known.tails.clear()
+        tail = known.tails[kind] = b"\r\n" + b"".join([resp.bulk(argument) for argument in arguments])
+        return tail
+
+    def return_message(self, queue, body):
+        """Put a message that was received, but is not wanted any more, back to the head of ``queue``."""
+        shard = self._shards.of(queue)[0]
+        session = shard.borrow()
+        try:
+            number = session.reserve()
+            keys = [shard.keys.queue(queue), session.key, shard.keys.prefix + session.name + digits(number)]
+            arguments = [number, shard.keys.message_ms, shard.keys.session_ms, body]
+            shard.ask(session, scripts.return_message.command(keys, arguments))
+        finally:
+            shard.give_back(session)

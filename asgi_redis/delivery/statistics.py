@@ -1,0 +1,86 @@
+"""The specification's statistics and flush extensions."""
+from __future__ import unicode_literals
+
+import logging
+import re
+
+from redis.exceptions import RedisError, ResponseError
+
+from ..server import scripts
+from ..server.connections import is_outage
+from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.shard import UnsupportedRedis
+
+logger = logging.getLogger(__name__)
+
+#: How many keys a step of ``flush`` looks at: well under a millisecond of the server's time.
+SCANNED_AT_ONCE = 1000
+
+
+class Statistics(object):
+    """Counts of messages, kept by the scripts that send them. ``shards``: a ``Shards``."""
+
+    def __init__(self, shards):
+        self._shards = shards
+
+    def all_channels(self):
+        """(messages sent, messages refused) in the last day, on all shards that are available."""
+        found = self._from_each(lambda shard: [int(count or 0) for count in shard.do("MGET", *[
+            shard.keys.counter(ALL_CHANNELS, counter) for counter in (MESSAGES_COUNT, CHANNEL_FULL_COUNT)
+        ])])
+        return [sum(counts) for counts in zip(*found)]
+
+    def channel(self, queue):
+        """(messages sent, refused, waiting, age of the oldest in seconds), on all shards that are available."""
+        sent, refused, waiting, ages = zip(*self._from_each(lambda shard: shard.run(
+            scripts.channel_statistics,
+            [shard.keys.queue(queue), shard.keys.counter(queue, MESSAGES_COUNT),
+             shard.keys.counter(queue, CHANNEL_FULL_COUNT)],
+            [shard.keys.message_ms],
+        )))
+        return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
+
+    def _from_each(self, ask):
+        """[``ask(shard)``, ...]. Shards that are unavailable are logged; redis-py's error if all are."""
+        found, missing = [], []
+        for shard in self._shards.all():
+            try:
+                found.append(ask(shard))
+            except RedisError as error:
+                if not is_outage(error):
+                    raise
+                missing.append((shard, error))
+        if missing and not found:
+            raise missing[0][1]
+        for shard, error in missing:
+            logger.warning("The statistics are without %s: %s", shard, error, extra=shard.log_attributes)
+        return found
+
+
+def flush(shards):
+    """
+    Delete every key that begins with ``prefix`` or ``stats_prefix``, on all shards, before it returns.
+
+    In small steps that do not hold the servers.
+    """
+    for shard in shards.all():
+        shard.forget_origin()
+        for prefix in (shard.keys.prefix, shard.keys.stats_prefix):
+            delete_keys(shard, prefix)
+        shard.forget_origin()
+
+
+def delete_keys(shard, prefix):
+    pattern = re.sub(br"([*?\[\]\\])", br"\\\1", prefix) + b"*"
+    cursor = b"0"
+    while True:
+        try:
+            cursor, keys = shard.do("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED_AT_ONCE)
+        except ResponseError as error:
+            if "unknown command" in str(error).lower():
+                raise UnsupportedRedis("flush() needs SCAN: Redis 2.8 or newer.")
+            raise
+        if keys:
+            shard.do("DEL", *keys)
+        if int(cursor) == 0:
+            return

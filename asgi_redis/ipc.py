@@ -1,0 +1,63 @@
+"""asgi_ipc 1.4.2, and what has changed since it was released."""
+from __future__ import unicode_literals
+
+import importlib
+import sys
+import types
+
+import six
+
+from .codec import Codec
+
+#: The name under which asgi_ipc is imported.
+COPY = "asgi_redis._asgi_ipc"
+
+
+class Msgpack(object):
+    """What asgi_ipc gets as ``msgpack``: it unpacks with an argument that msgpack 1 removed, ``encoding``."""
+
+    _codec = Codec()
+
+    @classmethod
+    def packb(cls, message, use_bin_type):
+        return cls._codec.encode(message)
+
+    @classmethod
+    def unpackb(cls, body, encoding):
+        return cls._codec.decode(body)
+
+
+def ipc_layer(**arguments):
+    """
+    An ``IPCChannelLayer`` of asgi_ipc. ValueError if it is not installed.
+
+    It comes from a second import under a name of our own: without the package's ``__init__``, which needs pkg_resources
+    (Python 3.12 and setuptools 81 no longer bring it) only to tell its version; and with ``Msgpack`` in its module,
+    which nothing else sees.
+    """
+    try:
+        package = types.ModuleType(str(COPY))
+        package.__path__ = [folder_of("asgi_ipc")]
+        sys.modules.setdefault(COPY, package)
+        core = importlib.import_module(COPY + ".core")
+    except ImportError as error:
+        six.raise_from(ValueError(
+            "RedisLocalChannelLayer needs asgi_ipc: pip install asgi_redis[local]; or a layer of yours as local_layer. "
+            "(%s)" % error
+        ), None)
+    core.msgpack = Msgpack
+    return core.IPCChannelLayer(**arguments)
+
+
+def folder_of(package):
+    """The folder of ``package``, without running it. ImportError if it is not installed."""
+    try:
+        from importlib.util import find_spec  # novm: Python 2 goes to the except
+    except ImportError:
+        from imp import find_module  # novm: only there
+
+        return find_module(package)[1]
+    spec = find_spec(package)
+    if spec is None:
+        raise ImportError("No module named %s" % package)
+    return spec.submodule_search_locations[0]

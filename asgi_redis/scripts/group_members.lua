@@ -1,8 +1,0 @@
--- Drop the members of a group that joined too long ago, and list the others.
---
--- KEYS    1 group
--- ARGV    1 the latest time of joining that is too long ago, s since the epoch
--- answer  channel names, the longest member first
-
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-return redis.call('ZRANGE', KEYS[1], 0, -1)

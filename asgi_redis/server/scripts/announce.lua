@@ -1,0 +1,10 @@
+-- Say that the readers of process-specific queues, busy with what is in their memory, still understand batches.
+--
+-- KEYS   announcements: see send_group.lua
+-- ARGV   1 their life, ms
+-- reply  how many
+
+for _, announcement in ipairs(KEYS) do
+    redis.call('SET', announcement, '1', 'PX', ARGV[1])
+end
+return #KEYS

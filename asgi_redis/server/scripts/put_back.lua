@@ -1,0 +1,72 @@
+-- Put message keys that left their queues, but whose messages no reader got, back to the heads of the queues.
+--
+-- Doing it twice changes nothing: a key that is in its queue, or whose message was received, stays as it is.
+--
+-- KEYS   the queues; then the session of a receive whose reply was lost, if that is the case
+-- ARGV   1 how many queues
+--        2 life of the queues, ms
+--        3 number of that receive     4 life of the session's number, ms     5 a new message key, for what it took
+--        then, for each key to put back: the place of its queue, the key; of one queue the oldest last
+-- reply  {place of a queue, message key, ...}: keys that are noted for a queue, have a message, and are not in the
+--        queue. They may be on their way to a reader, so they are to be put back if that is still so a second later.
+--
+-- Also read and written: session#taken, queue#noted, and the message keys there.
+
+local queues = tonumber(ARGV[1])
+local session = KEYS[queues + 1]
+
+local waiting = {}
+for place = 1, queues do
+    waiting[place] = {}
+    for _, message in ipairs(redis.call('LRANGE', KEYS[place], 0, -1)) do
+        waiting[place][message] = true
+    end
+end
+
+local function is_missing(place, message)
+    return not waiting[place][message] and redis.call('EXISTS', message) == 1
+end
+
+local function put_back(place, message)
+    local queue = KEYS[place]
+    -- Changes nothing, but Redis lets a script that has written something go on if it is out of memory.
+    redis.call('PEXPIRE', message, math.max(redis.call('PTTL', message), 1))
+    redis.call('LPUSH', queue, message)
+    redis.call('PEXPIRE', queue, ARGV[2])
+    redis.call('LREM', queue .. '#noted', 0, message)
+    if redis.call('LPUSH', queue .. '#noted', message) > 200 then
+        redis.call('LTRIM', queue .. '#noted', 0, 99)
+    end
+    redis.call('PEXPIRE', queue .. '#noted', ARGV[2])
+    waiting[place][message] = true
+end
+
+for arg = 6, #ARGV, 2 do
+    local place = tonumber(ARGV[arg])
+    if is_missing(place, ARGV[arg + 1]) then
+        put_back(place, ARGV[arg + 1])
+    end
+end
+
+if session then
+    local number = tonumber(ARGV[3])
+    local noted = tonumber(redis.call('GET', session) or 0)
+    if noted < number then
+        -- From now on the receive does nothing, should it arrive late.
+        redis.call('SET', session, number + queues, 'PX', ARGV[4])
+    elseif noted < number + queues and redis.call('EXISTS', session .. '#taken') == 1 then
+        redis.call('RENAME', session .. '#taken', ARGV[5])
+        put_back(noted - number + 1, ARGV[5])
+    end
+end
+
+local missing = {}
+for place = 1, queues do
+    for _, message in ipairs(redis.call('LRANGE', KEYS[place] .. '#noted', 0, -1)) do
+        if is_missing(place, message) then
+            missing[#missing + 1] = place
+            missing[#missing + 1] = message
+        end
+    end
+end
+return missing

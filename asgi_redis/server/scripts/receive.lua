@@ -1,0 +1,73 @@
+-- Take the oldest message of the first queue that has one; drop expired messages on the way.
+--
+-- The message stays in Redis until the session's next call: if the reply is lost, the same call gets it again, or
+-- put_back.lua returns it to its queue.
+--
+-- KEYS   the queues, in the order to look at them; then the session
+-- ARGV   1 number of the call; a message from the first queue is noted as that number, from the second as one more ...
+--        2 life of the session's number, ms
+--        3 how many expired messages one run may drop, so that it never holds the server for long
+--        4 life of the announcements that are due, ms, or 0
+--        5 key of a message that a blocking pop has taken from the first queue, or nothing
+-- reply  the place of the queue in KEYS, four digits, and the body, in one text; 0000 if there is more to drop; nil if
+--        there is nothing
+--
+-- Also written: the message keys in the queues, session#taken, and queue#batches if an announcement is due.
+
+local queues = #KEYS - 1
+local session = KEYS[#KEYS]
+local taken = session .. '#taken'
+local number = tonumber(ARGV[1])
+
+local noted = tonumber(redis.call('GET', session) or 0)
+if noted >= number then
+    local body = noted < number + queues and redis.call('GET', taken)
+    return body and string.format('%04d', noted - number + 1) .. body or nil
+end
+
+if ARGV[4] ~= '0' then
+    for place = 1, queues do
+        if string.sub(KEYS[place], -1) == '!' then
+            -- If Redis is out of memory, only this fails: what follows begins with a write that frees memory.
+            redis.pcall('SET', KEYS[place] .. '#batches', '1', 'PX', ARGV[4])
+        end
+    end
+end
+
+local function take(place, message)
+    -- While a slot of a cluster moves, the message may be on another node. Then the queue must keep it.
+    local body = redis.pcall('GET', message)
+    if body and type(body) == 'table' then
+        redis.call('LPUSH', KEYS[place], message)
+        return body
+    elseif body then
+        redis.call('RENAME', message, taken)
+        redis.call('SET', session, number + place - 1, 'PX', ARGV[2])
+        return string.format('%04d', place) .. body
+    end
+end
+
+local found = ARGV[5] ~= '' and take(1, ARGV[5])
+if found then
+    return found
+end
+
+local may_drop = tonumber(ARGV[3])
+for place = 1, queues do
+    local message = redis.call('LPOP', KEYS[place])
+    while message do
+        found = take(place, message)
+        if found then
+            return found
+        end
+        may_drop = may_drop - 1
+        if may_drop == 0 then
+            return '0000'
+        end
+        message = redis.call('LPOP', KEYS[place])
+    end
+end
+if noted > 0 then
+    redis.call('DEL', taken)
+end
+return nil

@@ -1,0 +1,11 @@
+-- End a blocking pop by the list of its own on which it waits too.
+--
+-- KEYS   1 that list
+-- ARGV   1 its life, ms, if the pop has ended by itself
+-- reply  the length of the list
+
+-- There is nothing to delete, but Redis lets a script that has written something go on if it is out of memory.
+redis.call('DEL', KEYS[1])
+local length = redis.call('LPUSH', KEYS[1], '1')
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return length

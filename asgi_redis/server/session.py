@@ -1,0 +1,82 @@
+"""One conversation with a shard."""
+from __future__ import unicode_literals
+
+from redis.exceptions import ResponseError
+
+from . import resp, times
+from .keys import random_name
+
+#: Digits of a number in message keys and in commands.
+DIGITS = 12
+
+
+class Session(object):
+    """
+    A connection, a random name, and the number of the last call.
+
+    Scripts note the number of the session's last call in Redis. A call whose reply was lost is repeated with the same
+    number, and done only once; a call with a number below the noted one arrives late, and does nothing. A session has
+    one call at a time: threads, greenlets, signal handlers and forked processes each borrow another one. Names are
+    random, because process and thread numbers are used again.
+
+    ``keys``: the shard's ``Keys``.
+    """
+
+    __slots__ = (
+        "name", "key", "packed_key", "packed_message", "number", "renew_at", "life", "connection", "idle_at", "sent",
+    )
+
+    def __init__(self, keys):
+        self.name = random_name().encode("ascii")
+        self.key = keys.session(self.name)
+        self.packed_key = resp.bulk(self.key)
+        #: What a message key begins with, as the beginning of an argument; the digits of a number follow.
+        message = keys.prefix + self.name
+        self.packed_message = b"$" + resp.ascii_digits(len(message) + DIGITS) + b"\r\n" + message
+        #: Numbers begin with 2, so that counting up from nothing never gives the number of a call: see send.lua.
+        self.number = 1
+        #: When the number's life is renewed, and how much later the next time is. ``times.monotonic``.
+        self.renew_at = 0
+        self.life = keys.session_ms / 4000.0
+        #: redis-py's. None while a call is under way, so that an interrupted call leaves none that is half read.
+        self.connection = None
+        #: When the connection has been idle for so long that it is checked before its next use.
+        self.idle_at = 0
+        #: True if the last call may have reached the server, and was not answered.
+        self.sent = False
+
+    def reserve(self, count=1):
+        """The first of ``count`` numbers for the next call."""
+        number = self.number + 1
+        now = times.monotonic()
+        if now >= self.renew_at:
+            # A number that is left out makes the script set the key anew, with its whole life.
+            self.renew_at = now + self.life
+            number += 1
+        self.number = number + count - 1
+        return number
+
+    def ask(self, command):
+        """Send a packed command and return its reply. Unless that was read as a whole, the connection is closed."""
+        connection, self.connection = self.connection, None
+        try:
+            connection.send_packed_command([command])
+            reply = connection.read_response()
+        except ResponseError:
+            self.connection = connection
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self.connection = connection
+        return reply
+
+    def close(self):
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.disconnect()
+
+
+def digits(number):
+    """``number`` as the scripts and the message keys have it."""
+    return ("%012d" % number).encode("ascii")

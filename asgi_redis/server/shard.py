@@ -1,0 +1,373 @@
+"""The shards of a layer: one server, service or hash slot each."""
+from __future__ import unicode_literals
+
+import binascii
+import itertools
+import logging
+import random
+import time
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from . import resp, scripts, times
+from .breaker import Breaker
+from .connections import abandon, address_of, can_read, connect, is_outage, set_timeout, with_address
+from .keys import ORIGIN_MS, random_name
+from .session import Session
+
+logger = logging.getLogger(__name__)
+
+#: A reply that takes longer than this many seconds makes a Sentinel's view of the master worth asking for.
+SLOW = 0.5
+
+#: How long a call follows slots that move and masters that change, and pauses between two tries, in seconds.
+FOLLOW_FOR = 10
+FOLLOW_PAUSE = 0.02
+
+
+class UnsupportedRedis(Exception):
+    """The server is too old: it lacks a command that this layer cannot do without (Redis 2.6.12 is the oldest)."""
+
+
+class Place(object):
+    """Where a shard is: on one server. Sentinel and Redis Cluster have their own."""
+
+    #: When ``check`` is due, by ``times.monotonic``.
+    check_at = float("inf")
+
+    def __init__(self, client):
+        self._client = client
+
+    def client(self):
+        """The redis-py client whose settings new connections have."""
+        return self._client
+
+    def check(self, connection):
+        """Return True if ``connection`` still goes to the right server."""
+        return True
+
+    def follow(self, error):
+        """
+        Take note of an error. Return True if the shard has moved, so that the call is to be repeated at once, or the
+        redis-py client of a server that is to be asked this once.
+        """
+
+    def was_slow(self):
+        """Take note that a reply took long."""
+
+
+class Shard(object):
+    """
+    One shard: its keys, its sessions, and whether it is available.
+
+    ``number``, ``count``: which one of how many, from 0. ``keys``: its ``Keys``. ``place``: its ``Place``.
+    """
+
+    def __init__(self, number, count, keys, place):
+        self.number = number
+        self.keys = keys
+        self.place = place
+        self.breaker = Breaker(self)
+        self._count = count
+        #: Sessions that no call has borrowed, the last used at the end; and those whose last call was not answered.
+        self._free = []
+        self._unanswered = []
+        #: All of them.
+        self._sessions = set()
+        self._origin = None
+        #: What callers keep for each queue of this shard, by name.
+        self.queues = {}
+
+    def __str__(self):
+        return "Redis %s (shard %d of %d)" % (self.address, self.number + 1, self._count)
+
+    @property
+    def address(self):
+        try:
+            return address_of(self.place.client())
+        except RedisError as error:  # a Redis Cluster none of whose nodes is available
+            return str(error)
+
+    @property
+    def log_attributes(self):
+        return {"shard": self.number, "address": self.address}
+
+    # Sessions.
+
+    def borrow(self, receiving=False):
+        """
+        A session for one call, which ``give_back`` or ``retire`` ends. redis-py's error if the shard is unavailable.
+
+        ``receiving``: a blocking receive asks; it waits anyway, so it may probe.
+        """
+        if self.breaker.error is not None:
+            self.check_available(receiving)
+        try:
+            # The next call's number is higher, so that the unanswered call does nothing should it arrive late.
+            return (self._unanswered or self._free).pop()
+        except IndexError:
+            return self._new_session()
+
+    def _new_session(self):
+        session = Session(self.keys)
+        self._sessions.add(session)
+        return session
+
+    def give_back(self, session):
+        (self._unanswered if session.sent else self._free).append(session)
+
+    def retire(self, session):
+        """End a session whose name no other call may have."""
+        session.close()
+        self._sessions.discard(session)
+
+    def abandon(self):
+        """Leave all connections to the process that this one was forked from."""
+        for session in self._sessions:
+            if session.connection is not None:
+                abandon(session.connection)
+
+    # Calls.
+
+    def ask(self, session, command, elsewhere=False):
+        """
+        The reply to a packed command. Repeats it, for a second from the first failure, while the shard is unavailable.
+
+        ``elsewhere``: the caller can do without this shard, so a command that was not sent is not repeated.
+        """
+        session.sent = False
+        now = times.monotonic()
+        try:
+            if session.connection is None or now > session.idle_at or now > self.place.check_at:
+                self.prepare(session)
+            session.sent = True
+            reply = session.ask(command)
+        except RedisError as error:
+            reply = self._ask_again(session, command, error, elsewhere)
+        done = times.monotonic()
+        session.sent = False
+        session.idle_at = done + times.IDLE_CHECK
+        if done - now > SLOW:
+            self.place.was_slow()
+        return reply
+
+    def run(self, script, keys, arguments):
+        """Run a script that may run twice: it has no number."""
+        return self._do(script.command(keys, arguments))
+
+    def do(self, *command):
+        """Send one command that may be done twice."""
+        return self._do(resp.command(*command))
+
+    def _do(self, command):
+        session = self.borrow()
+        try:
+            return self.ask(session, command)
+        finally:
+            self.give_back(session)
+
+    def prepare(self, session):
+        """Give ``session`` a connection that is whole, as far as can be told without asking the server."""
+        connection = session.connection
+        if connection is not None:
+            try:
+                if not can_read(connection, 0) and self.place.check(connection):
+                    return
+            except (RedisError, EnvironmentError, ValueError):
+                pass  # its other end is closed
+            session.close()
+        self.connect(session)
+
+    def connect(self, session, patience=None):
+        """
+        Connect ``session`` anew, and see that the server takes writes. redis-py's errors.
+
+        ``patience``: how long each step may take, in seconds (default: as the layer's arguments say).
+        """
+        client = self.place.client()
+        timeout = reply_timeout(client)
+        session.connection = connect(client, patience, patience or timeout)
+        command = scripts.origin.command([self.keys.origin], [random_name(), ORIGIN_MS])
+        try:
+            origin = session.ask(command)
+        except NoScriptError:
+            origin = session.ask(scripts.whole(command))
+        set_timeout(session.connection, timeout)
+        if self.breaker.error is not None:
+            self.breaker.succeeded()
+        before, self._origin = self._origin, origin
+        if before not in (None, origin):
+            logger.error(
+                "%s has lost its data: group memberships there are gone. Restart the interface servers, so that their "
+                "clients connect anew and join their groups.", self, extra=self.log_attributes,
+            )
+
+    def forget_origin(self):
+        """Take note that this process deletes the shard's data itself."""
+        self._origin = None
+
+    # Failures.
+
+    def _ask_again(self, session, command, error, elsewhere):
+        """``ask`` after its first failure: the reply, or the error that is to be raised."""
+        began = times.monotonic()
+        is_renewed = not session.sent  # it was connecting that failed
+        while True:
+            if isinstance(error, NoScriptError):
+                command, moved = scripts.whole(command), None
+            else:
+                if isinstance(error, ResponseError):
+                    session.sent = False
+                error, moved = self.explain(error), self.place.follow(error)
+                if moved and times.monotonic() - began < FOLLOW_FOR:
+                    session.close()
+                    time.sleep(FOLLOW_PAUSE)
+                else:
+                    self._consider(session, error, began, is_renewed, elsewhere)
+                    is_renewed = True
+            try:
+                return self._once_more(session, command, moved, began)
+            except RedisError as again:
+                error = again
+
+    def _consider(self, session, error, began, is_renewed, elsewhere):
+        """Return if a call that failed with ``error`` may be repeated now; raise ``error`` otherwise."""
+        if not is_outage(error):
+            raise error
+        session.close()
+        if not is_renewed:
+            return  # the connection may be what was broken, not the server
+        may_repeat = self.breaker.failed(error, began)
+        if not may_repeat or (elsewhere and not session.sent):
+            raise error
+        time.sleep(self.breaker.pause())
+
+    def _once_more(self, session, command, moved, began):
+        if moved and moved is not True:
+            session.sent = True
+            return ask_this_once(moved, command)
+        patience = None
+        if session.connection is None:
+            patience = max(min(self.breaker.time_left(began), 0.5), 0.1)
+            self.connect(session, patience)
+            set_timeout(session.connection, patience)
+        session.sent = True
+        reply = session.ask(command)
+        if patience:
+            set_timeout(session.connection, reply_timeout(self.place.client()))
+        return reply
+
+    def explain(self, error):
+        """``error``, with the address and in words that help."""
+        try:
+            error = with_address(error, self.place.client())
+        except RedisError:
+            pass  # no address is known
+        text = str(error).lower()
+        if isinstance(error, ResponseError) and "unknown command" in text and "eval" in text:
+            raise UnsupportedRedis("%s has no Lua scripts: Redis 2.6.12 or newer is needed." % self)
+        return error
+
+    def check_available(self, receiving=False):
+        """Return if a call may be tried. Otherwise probe the server, if a probe is due, or raise redis-py's error."""
+        if not self.breaker.is_open():
+            return
+        patience = self.breaker.begin_probe(receiving)
+        if patience is None:
+            raise self.breaker.refusal()
+        session = Session(self.keys)
+        try:
+            self.connect(session, patience)
+        except RedisError as error:
+            error = self.explain(error)
+            self.place.follow(error)
+            if is_outage(error):
+                self.breaker.failed(error)
+            raise error
+        finally:
+            self.breaker.end_probe()
+        self._sessions.add(session)
+        self._free.append(session)
+
+
+def reply_timeout(client):
+    """How long replies to a client's scripts may take, in seconds, or None for no limit."""
+    timeout = client.connection_pool.connection_kwargs.get("socket_timeout")
+    return times.REPLY_TIMEOUT if timeout == times.SOCKET_TIMEOUT else timeout
+
+
+def ask_this_once(client, command):
+    """The reply of a server that answers for a slot which is on its way there."""
+    connection = connect(client)
+    try:
+        for attempt in (command, scripts.whole(command)):
+            connection.send_packed_command([resp.command("ASKING") + attempt])
+            connection.read_response()
+            try:
+                return connection.read_response()
+            except NoScriptError:
+                pass
+    finally:
+        connection.disconnect()
+
+
+class Shards(object):
+    """
+    The shards of a layer, made as they are needed.
+
+    ``count()``: how many there are; may ask a Sentinel. ``make(number, count)``: makes one.
+    """
+
+    def __init__(self, count, make):
+        self._count = count
+        self._make = make
+        self._made = {}
+        #: Senders go round the shards in turn, each process from another one on.
+        self._turn = itertools.count(random.randrange(4096))
+
+    def __len__(self):
+        return self._count()
+
+    def __getitem__(self, number):
+        try:
+            return self._made[number]
+        except KeyError:
+            # Of two threads that come here at once, both get the shard of one.
+            return self._made.setdefault(number, self._make(number, len(self)))
+
+    def all(self):
+        return [self[number] for number in range(len(self))]
+
+    def made(self):
+        """Those that were needed so far."""
+        return list(self._made.values())
+
+    def random_number(self):
+        return random.randrange(len(self))
+
+    def number_for(self, name):
+        """The number of the shard that a name belongs to. All processes, those of release 1.4 too, must agree."""
+        ring_position = binascii.crc32(name) & 0xFFF
+        return int(ring_position / (4096 / float(len(self))))
+
+    def for_name(self, name):
+        """The shard of a group, or of a queue that has one reader."""
+        return self[self.number_for(name.encode("utf-8")) if len(self) > 1 else 0]
+
+    def of(self, queue):
+        """The shards that may hold ``queue``. What has one reader lies on one shard, which keeps it in order."""
+        return [self.for_name(queue)] if "!" in queue or "?" in queue else self.all()
+
+    def for_sending(self, queue, capacity):
+        """
+        [(shard, how many messages of ``queue`` it may hold), ...], the next in turn first.
+
+        All shards of a queue together hold its capacity.
+        """
+        shards = self.of(queue)
+        if len(shards) == 1:
+            return [(shards[0], capacity)]
+        whole, rest = divmod(capacity, len(shards))
+        first = next(self._turn) % len(shards)
+        places = [(shard, whole + (shard.number < rest)) for shard in shards]
+        return places[first:] + places[:first]

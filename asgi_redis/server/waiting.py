@@ -1,0 +1,139 @@
+"""Block on several shards at once, until one of them has a message."""
+from __future__ import unicode_literals
+
+import threading
+
+from redis.exceptions import RedisError
+
+from . import resp, scripts, times
+from .connections import can_read
+from .keys import WAKE_MS
+from .sockets import pair, readable
+
+
+class Waiter(object):
+    """
+    Lets other threads end a wait: ``wake`` this one, ``stop`` also any that would follow.
+
+    It waits inside its ``with`` block, and can be woken there only.
+    """
+
+    def __init__(self):
+        self.stopped = False
+        self._lock = threading.Lock()
+        self._ends = None
+
+    def __enter__(self):
+        with self._lock:
+            self._ends = pair()
+            if self.stopped:
+                self._ends[1].send(b"!")
+        return self
+
+    def __exit__(self, *error):
+        with self._lock:
+            ends, self._ends = self._ends, None
+            for end in ends:
+                end.close()
+
+    def wake(self):
+        with self._lock:
+            if self._ends is not None:
+                self._ends[1].send(b"!")
+
+    def stop(self):
+        self.stopped = True
+        self.wake()
+
+    def fileno(self):
+        return self._ends[0].fileno()
+
+    def sleep(self, seconds):
+        """Sleep, unless woken."""
+        if readable([self], seconds) and not self.stopped:
+            self._ends[0].recv(4096)
+
+
+class BlockingPop(object):
+    """
+    A BLPOP on a session of its own: ``start``, perhaps ``wake``, then ``result``.
+
+    It also waits on a list of its own, whose name is nowhere else, in the slot of the queues: by that ``wake`` ends it.
+    CLIENT UNBLOCK would need Redis 5, the connection's number, and a permission that most users lack; and if it reaches
+    the server before the BLPOP does, it is lost.
+
+    ``queue_keys``: the queues, in bytes. ``seconds``: how long the server waits, a whole number because servers before
+    Redis 6 need that.
+    """
+
+    def __init__(self, shard, queue_keys, seconds):
+        self.shard = shard
+        self._wake_key = shard.keys.wake()
+        # That list is the last, so that a message comes before it.
+        self._command = resp.command("BLPOP", *(queue_keys + [self._wake_key, seconds]))
+        self._session = None
+        self._connection = None
+
+    def start(self):
+        """redis-py's errors. What the server has popped is unknown from here on, unless there is a ``result``."""
+        self._session = self.shard.borrow(receiving=True)
+        if self._session.connection is None or times.monotonic() > self._session.idle_at:
+            self.shard.prepare(self._session)
+        # The session has none until this one is known to be whole.
+        self._connection, self._session.connection = self._session.connection, None
+        self._connection.send_packed_command([self._command])
+
+    @property
+    def is_open(self):
+        """True while the reply is still to come."""
+        return self._connection is not None
+
+    def fileno(self):
+        return self._connection._sock.fileno()
+
+    def has_reply(self, seconds):
+        return can_read(self._connection, seconds)
+
+    def result(self):
+        """``[queue key, message key]``, or None if the time was up or the pop was ended. redis-py's errors."""
+        reply = self._connection.read_response()
+        self._session.connection, self._connection = self._connection, None
+        self.shard.give_back(self._session)
+        return None if reply and reply[0] == self._wake_key else reply
+
+    def wake(self):
+        """End the pop on the server, if it goes on; then there is a ``result``. redis-py's errors."""
+        if not has_reply(self):
+            self.shard.run(scripts.wake, [self._wake_key], [WAKE_MS])
+            if not has_reply(self, times.GRACE):
+                self._connection.disconnect()  # it waits on a server that is no longer the shard's
+
+    def close(self):
+        """Close the connection. What the server has popped, or still pops, stays unknown."""
+        if self._session is not None:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.disconnect()
+            session, self._session = self._session, None
+            self.shard.retire(session)
+
+
+def first_reply(pops, waiter, until):
+    """
+    Those of ``pops``, open ``BlockingPop`` objects, that have a reply, a list: empty if ``waiter`` was woken first, or
+    at ``until`` (by ``times.monotonic``). A pop whose connection is broken counts as one with a reply.
+    """
+    is_woken = False
+    while True:
+        here = [pop for pop in pops if has_reply(pop)]
+        if here or is_woken or times.monotonic() >= until:
+            return here
+        is_woken = waiter.fileno() in readable(pops + [waiter], max(until - times.monotonic(), 0))
+
+
+def has_reply(pop, seconds=0):
+    """Return True if the result of ``pop`` can be read, or its connection has ended, within ``seconds``."""
+    try:
+        return pop.has_reply(seconds)
+    except (RedisError, EnvironmentError, ValueError):
+        return True
