@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 from . import __version__
 from .connections import without_password
 from .core import RedisChannelLayer, UnsupportedRedis
-from .embedded import NoServer, Server
 from .names import random_text
+from .tools.embedded import NoServer, Server
 from .waiting import monotonic
 
 #: Seconds without any message, after which what has not arrived is lost.

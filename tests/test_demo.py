@@ -15,7 +15,7 @@ import time
 import pytest
 
 from asgi_redis import RedisChannelLayer, __version__
-from asgi_redis.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 

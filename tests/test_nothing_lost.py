@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from .faults.proxy import Cut, Hold, Pass, Proxy
 from .test_blocking import Reader, wait_until_blocked

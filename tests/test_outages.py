@@ -10,8 +10,8 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer, scripts
-from asgi_redis.embedded import Server, free_port
 from asgi_redis.outages import Outages
+from asgi_redis.tools.embedded import Server, free_port
 
 from .faults.proxy import Proxy
 from .test_blocking import Reader, wait_until_blocked

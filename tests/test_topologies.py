@@ -11,7 +11,7 @@ import pytest
 from asgiref import conformance
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
-from asgi_redis.embedded import free_port
+from asgi_redis.tools.embedded import free_port
 
 from . import acl, servers, traffic
 from .conftest import needs_cluster
