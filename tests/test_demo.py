@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -15,7 +16,7 @@ import time
 import pytest
 
 from asgi_redis import RedisChannelLayer, __version__
-from asgi_redis.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 
@@ -164,19 +165,114 @@ def test_nothing_is_lost_on_a_server_of_its_own(demo):
     run = demo("demo", "--requests", "300", "--workers", "3").begin()
     status, out, err = run.end()
     assert (status, err) == (0, "")
-    assert "Nothing was lost, and nothing came twice." in out
+    assert "Nothing was lost or duplicated." in out
     sent = numbers(out, "sent")
     assert sent[0] == 300 and sent[1] > 1000
-    assert numbers(out, "came back") == sent
+    assert numbers(out, "returned") == sent
     assert numbers(out, "lost") == numbers(out, "duplicated") == [0, 0]
     assert len(run.workers) == 3 and len(run.pids) == 5
     assert all(is_gone(pid) for pid in run.pids)
 
 
-def test_a_line_for_each_quarter_where_there_is_no_terminal(demo):
+def test_the_report_says_what_its_times_are(demo):
+    out = demo("demo", "--requests", "50").end()[1]
+    assert re.search(r"round trip p50 +[\d.]+ ms +[\d.]+ ms\n  round trip p99 +[\d.]+ ms +[\d.]+ ms\n", out)
+    assert "under full load" in out and "time in queues is" in out
+
+
+def test_without_a_terminal_a_line_is_printed_every_few_seconds(demo):
+    run = demo("demo", *ENDLESS).begin()
+    started = time.time()
+    while run.introduction.count(" of 1,000,000\n") < 2:
+        run.introduction += run.process.stdout.readline().decode("ascii")
+    assert 4 < time.time() - started < PATIENCE
+    run.signal(signal.SIGTERM)
+    assert run.end()[0] == 128 + signal.SIGTERM
+    first, second = re.findall(r"  requests +([\d,]+) of 1,000,000\n", run.introduction)
+    assert 0 < int(first.replace(",", "")) < int(second.replace(",", ""))
+
+
+def test_without_a_terminal_the_last_message_is_reported_on_a_line(demo):
     out = demo("demo", "--requests", "200").end()[1]
-    assert re.findall(r"requests +(\d+ of 200)\n", out) == ["50 of 200", "100 of 200", "150 of 200", "200 of 200"]
+    assert re.search(r"  requests +200 of 200\n", out)
     assert "\r" not in out
+
+
+# On a terminal.
+
+
+class Terminal(object):
+    """A terminal of ``columns`` columns. ``end`` is the one that a program gets; ``text`` is what it wrote there."""
+
+    def __init__(self, columns):
+        self.ours, self.end = pty.openpty()
+        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack(str("HHHH"), 24, columns, 0, 0))
+        self.text = ""
+
+    def run(self, demo, *arguments, **streams):
+        run = demo(*arguments, stdin=self.end, stdout=self.end, stderr=self.end, **streams)
+        os.close(self.end)
+        return run
+
+    def read(self):
+        """Add what was written to ``text``. Return False if all programs that wrote there have ended."""
+        try:
+            self.text += os.read(self.ours, 1000).decode("ascii")
+        except OSError:  # Linux reports the end in this way.
+            return False
+        return True
+
+    def type(self, keys):
+        os.write(self.ours, keys)
+
+    def lines(self):
+        """What is on the screen after all of it, with everything that was overwritten in the same line."""
+        return [line.rstrip("\r").split("\r") for line in self.text.split("\n")]
+
+    def close(self):
+        os.close(self.ours)
+
+
+@pytest.fixture
+def terminal():
+    """Makes terminals: ``terminal(columns)``."""
+    made = []
+
+    def make(columns):
+        made.append(Terminal(columns))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize("columns", [20, 60, 69, 70, 120])
+def test_a_bar_stays_on_its_line(demo, terminal, columns):
+    pytest.importorskip("tqdm")
+    shown = terminal(columns)
+    run = shown.run(demo, "demo", "--requests", "2000")
+    while shown.read():
+        pass
+    assert run.process.wait() == 0
+    bars = [line for line in shown.lines() if any("requests: " in text for text in line)]
+    assert len(bars) == 1
+    assert len(bars[0]) > 3 and all(len(text) <= columns for text in bars[0])
+
+
+def test_without_tqdm_lines_take_the_place_of_the_bar(demo, terminal, tmpdir):
+    tmpdir.join("tqdm.py").write("raise ImportError")
+    shown = terminal(80)
+    run = shown.run(demo, "demo", "--requests", "200", environ={str("PYTHONPATH"): str(tmpdir)})
+    while shown.read():
+        pass
+    assert run.process.wait() == 0
+    lines = [line[-1] for line in shown.lines()]
+    assert [line for line in lines if "requests  " in line and " of " in line] == ["  requests        200 of 200"]
+    assert all(len(line) == 1 for line in shown.lines())
+
+
+# Faults and delays.
 
 
 def test_what_was_lost_and_what_came_twice_is_told(demo, on_server):
@@ -190,7 +286,7 @@ def test_what_was_lost_and_what_came_twice_is_told(demo, on_server):
     status, out, _ = run.end()
     assert status == 1
     assert "Requests: 1 lost, 1 duplicated.\n" in out
-    assert numbers(out, "came back") == [999, numbers(out, "sent")[1]]
+    assert numbers(out, "returned") == [999, numbers(out, "sent")[1]]
 
 
 def test_a_full_channel_makes_it_wait(demo, on_server):
@@ -261,24 +357,33 @@ def test_a_second_ctrl_c_does_not_break_the_clearing_up(demo, on_server):
     assert demo_keys(on_server) == []
 
 
-def test_ctrl_c_on_a_terminal_that_shows_a_bar(demo):
-    terminal, end = pty.openpty()
-    run = demo("demo", *ENDLESS, stdin=end, stdout=end, stderr=end)
-    os.close(end)
-    while not re.search(r"\r  requests +\[-+\]  \d+ of 1,000,000", run.introduction):
-        run.introduction += os.read(terminal, 1000).decode("ascii")
-    os.write(terminal, b"\x03")
-    while True:
-        try:
-            run.introduction += os.read(terminal, 1000).decode("ascii")
-        except OSError:  # Linux's way to say that nobody has the other end.
-            break
-        if "Stopped." in run.introduction:
-            break
+def test_ctrl_c_on_a_terminal_that_shows_a_bar(demo, terminal):
+    pytest.importorskip("tqdm")
+    shown = terminal(80)
+    run = shown.run(demo, "demo", *ENDLESS)
+    while not re.search(r"\r  requests: .*\| [1-9]\d*/1000000 ", shown.text):
+        assert shown.read()
+    shown.type(b"\x03")
+    while "Stopped." not in shown.text and shown.read():
+        pass
+    run.introduction = shown.text.replace("\r\n", "\n")
     assert run.process.wait() == 130
-    os.close(terminal)
+    # The bar is on a line of its own, and nothing is drawn after the end.
+    assert re.search(r"msg/s\]? *\nStopped. Its server is stopped.\n?$", run.introduction)
     assert "Traceback" not in run.introduction
     assert all(is_gone(pid) for pid in run.pids)
+
+
+def test_the_end_of_its_terminal_ends_it(demo, terminal):
+    shown = terminal(80)
+    run = shown.run(demo, "demo", *ENDLESS)
+    while "requests" not in shown.text:
+        assert shown.read()
+    run.introduction = shown.text
+    os.close(shown.ours)
+    shown.ours = os.open(os.devnull, os.O_RDONLY)
+    assert run.process.wait() == 128 + signal.SIGHUP
+    eventually(lambda: all(is_gone(pid) for pid in run.pids))
 
 
 def test_workers_end_when_the_front_is_killed(demo, on_server):

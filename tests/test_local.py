@@ -19,8 +19,9 @@ from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.delivery.background import Pending
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 from asgi_redis.local import RedisLocalChannelLayer
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .test_blocking import Reader, wait_until_blocked

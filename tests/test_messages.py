@@ -9,7 +9,7 @@ import time
 import pytest
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 

@@ -17,7 +17,7 @@ from asgi_redis import (
     cluster,
 )
 from asgi_redis.server.connections import REDIS_PY
-from asgi_redis.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 from .test_blocking import Reader

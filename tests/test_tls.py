@@ -17,7 +17,7 @@ from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer, RedisSentinelChannelLayer
 from asgi_redis.server.connections import REDIS_PY
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .test_blocking import Reader, wait_until_blocked

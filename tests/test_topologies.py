@@ -11,7 +11,7 @@ import pytest
 from asgiref import conformance
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
-from asgi_redis.embedded import free_port
+from asgi_redis.tools.embedded import free_port
 
 from . import acl, servers, traffic
 from .conftest import needs_cluster
@@ -100,10 +100,13 @@ def test_flush_deletes_everything_on_every_master(layer):
         assert [key for key in keys if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
 
 
-def test_encryption(topology, layer):
-    layer = topology.make(symmetric_encryption_keys=["key"])
-    layer.send("normal", {"n": 1})
-    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
+def test_an_encrypted_message_is_read_with_its_key_only(topology, layer):
+    sender, reader, other = [topology.make(symmetric_encryption_keys=[key]) for key in ("key", "key", "other")]
+    for without_key in (layer, other):
+        sender.send("normal", {"n": 1})
+        assert without_key.receive(["normal"]) == (None, None)  # dropped: it cannot be decrypted
+    sender.send("normal", {"n": 2})
+    assert reader.receive(["normal"], block=True) == ("normal", {"n": 2})
 
 
 # Failures in the middle of traffic.

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from asgi_redis.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 DAY = datetime.timedelta(days=1)
 

@@ -88,7 +88,7 @@ class Site:
         return "http://127.0.0.1:%d/" % self.port
 
     def start(self):
-        from asgi_redis.embedded import NoServer, Server
+        from asgi_redis.tools.embedded import NoServer, Server
 
         if not self.hosts:
             try:

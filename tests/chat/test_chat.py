@@ -13,7 +13,7 @@ import redis
 for needed in ("channels", "selenium"):
     pytest.importorskip(needed)
 
-from asgi_redis.embedded import Server  # noqa: E402
+from asgi_redis.tools.embedded import Server  # noqa: E402
 
 from .site import RUN, Person, Site, environment, start_chromium  # noqa: E402
 

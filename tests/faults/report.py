@@ -7,7 +7,7 @@ import subprocess
 import redis
 
 import asgi_redis
-from asgi_redis.embedded import server_binary
+from asgi_redis.tools.embedded import server_binary
 
 from .scenarios import CUT_EVERY, LASTS
 from .traffic import BURST, READERS, WRITERS

@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import RedisError
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from .. import servers
 from . import traffic

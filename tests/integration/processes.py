@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import asgi_redis
-from asgi_redis.embedded import free_port
+from asgi_redis.tools.embedded import free_port
 
 SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from .processes import Site
 

