@@ -1,0 +1,168 @@
+"""Requests through a real Daphne and one worker."""
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from .environments import code_folder, python, variables
+from .errors import CannotMeasure
+from .servers import PATIENCE, ask, free_port
+from .sides import MeasuredProcess
+
+SITE = Path(__file__).resolve().parent / "site"
+
+#: A round of HTTP measures this many times as long as one of the layer: CPU time of processes comes in steps of 10 ms.
+LONGER = 15
+
+#: Requests at a time; fewer than a channel holds.
+CONNECTIONS = 32
+
+
+def load(url, seconds):
+    """Send requests for about ``seconds``: how many were answered, and in how many seconds."""
+    whole = str(max(1, round(seconds)))
+    if shutil.which("wrk"):
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{whole}s", url]
+        counts, failures = r"(?P<count>\d+) requests in (?P<seconds>[\d.]+)s", r"Non-2xx|Socket errors"
+    elif shutil.which("ab"):
+        command = ["ab", "-q", "-c", str(CONNECTIONS), "-t", whole, "-n", "10000000", url]
+        counts = r"tests: +(?P<seconds>[\d.]+) seconds\s+Complete requests: +(?P<count>\d+)"
+        failures = r"Non-2xx|Failed requests: +[1-9]"
+    else:
+        raise CannotMeasure("The HTTP rows need a load tool: 'apt-get install wrk' (or apache2-utils, for ab).")
+    output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True).stdout
+    found = re.search(counts, output)
+    if not found or not int(found["count"]) or re.search(failures, output):
+        raise CannotMeasure(f"'{' '.join(command)}' did not get its pages:\n{output}")
+    return int(found["count"]), float(found["seconds"])
+
+
+class Process:
+    """A process of the site, from ``__init__`` to ``stop``. ``name``: for errors. ``log``: the path of its log."""
+
+    def __init__(self, name, command, environment, log):
+        self.name, self._log = name, Path(log)
+        with open(log, "wb") as output:
+            self._process = subprocess.Popen(command, cwd=str(SITE), env=environment, stdout=output, stderr=output)
+
+    def wait(self, is_ready):
+        """Return once ``is_ready()``."""
+        deadline = time.monotonic() + PATIENCE
+        while not is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise CannotMeasure(f"{self.name} does not start:\n{self.log()}")
+            time.sleep(0.05)
+
+    def log(self):
+        return self._log.read_text(errors="replace")
+
+    def cpu(self):
+        """The seconds of CPU time that it has used, all threads together."""
+        # The name, in brackets, may have spaces in it; utime and stime are the fields 14 and 15.
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
+
+
+class Site:
+    """
+    A Daphne and a worker that run ``code``, from ``__init__`` to ``stop``.
+
+    ``servers``: a ``Servers``. ``prefix``: that of the keys. ``folder``: where the logs go.
+    """
+
+    def __init__(self, code, servers, prefix, folder):
+        interpreter, self.redis_port = python("site"), servers.get("plain").port
+        server = servers.layer("plain")
+        config = dict(server["arguments"], prefix=prefix, stats_prefix="stats-" + prefix)
+        layer = {"BACKEND": "asgi_redis." + server["backend"], "CONFIG": config}
+        environment = dict(
+            variables(code_folder(code)), BENCHMARKS_CHANNEL_LAYER=json.dumps(layer),
+            DJANGO_SETTINGS_MODULE="settings", PYTHONUNBUFFERED="1", PYTHONWARNINGS="ignore",
+        )
+        self.port, self.processes = free_port(), {}
+        daphne = [str(Path(interpreter).with_name("daphne")), "-b", "127.0.0.1", "-p", str(self.port), "-v", "0"]
+        commands = {
+            "worker": [interpreter, "-m", "django", "runworker"],
+            "daphne": daphne + ["asgi:channel_layer"],
+        }
+        for name, command in commands.items():
+            log = os.path.join(folder, f"{code}-{name}.log")
+            self.processes[name] = Process(f"The {name} of {code}", command, environment, log)
+
+    def wait(self):
+        """Return once both processes work."""
+        self.processes["worker"].wait(lambda: "Listening on channels" in self.processes["worker"].log())
+        self.processes["daphne"].wait(self._is_listening)
+        load(f"http://127.0.0.1:{self.port}/", 1)
+
+    def _is_listening(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
+
+    def _cpu(self):
+        times = {name: process.cpu() for name, process in self.processes.items()}
+        return dict(times, client=sum(times.values()), server=server_cpu(self.redis_port))
+
+    def measure(self, seconds):
+        """One round, in us a request: wall, CPU of Daphne, worker, both (client) and Redis (server)."""
+        before = self._cpu()
+        count, wall = load(f"http://127.0.0.1:{self.port}/", seconds)
+        used = {name: value - before[name] for name, value in self._cpu().items()}
+        return {name: value / count * 1e6 for name, value in dict(used, wall=wall).items()}
+
+    def stop(self):
+        for process in self.processes.values():
+            process.stop()
+
+
+def server_cpu(port):
+    """The seconds of CPU time that a Redis server has used."""
+    info = dict(line.split(":", 1) for line in ask(port, "INFO", "cpu").split() if ":" in line)
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+
+
+class HttpMeasurer:
+    """Measures sites, each of which lives as long as this object. ``servers``, ``seconds``: as of LayerMeasurer."""
+
+    def __init__(self, servers, seconds):
+        self._servers, self._seconds = servers, seconds * LONGER
+        self._folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
+        self._sites, self._versions = {}, {}
+
+    def measure(self, side):
+        """One round of one side: {name: us a request}."""
+        if side.code not in self._sites:
+            checked = MeasuredProcess(side.code, side.stack)
+            checked.stop()
+            self._versions[side.code, side.stack] = checked.imported["versions"]
+            prefix = f"site-{len(self._sites)}:"
+            self._sites[side.code] = Site(side.code, self._servers, prefix, self._folder)
+            self._sites[side.code].wait()
+        return self._sites[side.code].measure(self._seconds)
+
+    def end_row(self):
+        """End the sites."""
+        for site in self._sites.values():
+            site.stop()
+        self._sites.clear()
+        self._servers.empty()
+
+    def versions(self):
+        """As of LayerMeasurer."""
+        return self._versions
+
+    def stop(self):
+        self.end_row()
+        shutil.rmtree(self._folder, ignore_errors=True)
