@@ -11,9 +11,16 @@ from . import report, rows
 from .environments import progress, revision
 from .errors import CannotMeasure
 from .http_rows import HttpMeasurer
-from .rounds import best_of, sides_of
+from .rounds import sides_of, take_turns
 from .servers import Servers
 from .sides import LayerMeasurer
+
+#: The rows of --quick are measured in several passes over all of them: another process that is busy for some seconds
+#: then spoils one pass only.
+PASSES = 3
+
+#: How long, in seconds, the rounds of a name may go on in a pass, with --quick and without. At least one is made.
+QUICK, LONG = 1.2, 40
 
 
 def arguments(words=None):
@@ -26,13 +33,14 @@ def arguments(words=None):
     parser.add_argument("--http", action="store_true", help="the HTTP rows only; with --quick, these too")
     parser.add_argument("--rows", metavar="NAME,NAME", help="these rows only; 'list' shows the names")
     parser.add_argument("--baseline", metavar="REV", help="compare with this commit of the project, too")
-    parser.add_argument("--rounds", type=int, default=10, help="how often each side has its turn (default 10)")
-    parser.add_argument("--seconds", type=float, help="how long a turn measures (default 0.1, with --quick 0.03)")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each side in a pass (default 8)")
+    parser.add_argument("--seconds", type=float, help="how long a turn measures (default 0.05, with --quick 0.02)")
+    parser.add_argument("--connections", type=int, default=4, help="HTTP requests at a time (default 4)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for programs")
     parser.add_argument("--rst", metavar="FILE", type=Path, help="write the page docs/benchmarks.rst here")
     parser.add_argument("--no-fail", action="store_true", help="exit with 0 even if a target is missed")
     options = parser.parse_args(words)
-    options.seconds = options.seconds or (0.03 if options.quick else 0.1)
+    options.seconds = options.seconds or (0.02 if options.quick else 0.05)
     return options
 
 
@@ -80,7 +88,7 @@ class Measurers:
         """The measurer for the rows of ``name``."""
         kind = HttpMeasurer if name == "http" else LayerMeasurer
         if kind not in self._made:
-            self._made[kind] = kind(self.servers, self._options.seconds)
+            self._made[kind] = kind(self.servers, self._options)
             self._stack.callback(self._made[kind].stop)
         return self._made[kind]
 
@@ -102,21 +110,33 @@ class Measurers:
 
 def measure(chosen, options):
     """Measure all rows: a list of results, and the versions of everything."""
-    results = []
-    groups = by_name(chosen)
+    groups, figures = by_name(chosen), {}
+    repeated = [group for group in groups if group[0] in {row.name for row in rows.quick_rows()}]
     with Measurers(options) as measurers:
-        for number, (name, group) in enumerate(groups, 1):
-            measurer, begun = measurers.get(name), time.monotonic()
-            figures = best_of(sides_of(group), measurer.measure, options.rounds)
-            measurer.end_row()
-            progress(f"[{number}/{len(groups)}] {name}: {time.monotonic() - begun:.1f} s")
-            results += [report.Result(row, figures[row.reference], figures[row.measured]) for row in group]
-        return results, measurers.versions()
+        for number in range(1, PASSES + 1):
+            progress(f"Pass {number} of {PASSES}")
+            for name, group in groups if number == 1 else repeated:
+                begun = time.monotonic()
+                measure_group(measurers.get(name), group, options, figures.setdefault(name, {}))
+                progress(f"  {name}: {time.monotonic() - begun:.1f} s")
+        versions = measurers.versions()
+    results = [
+        report.Result(row, figures[name][row.reference], figures[name][row.measured])
+        for name, group in groups for row in group
+    ]
+    return results, versions
+
+
+def measure_group(measurer, group, options, best):
+    """One pass over the rows of one name; ``best``: as of ``take_turns``."""
+    limit = QUICK if options.quick else LONG
+    take_turns(sides_of(group), measurer.measure, measurer.rounds, limit, best)
+    measurer.end_row()
 
 
 def show(results, about, options):
     """Print the table, and write the files that were asked for."""
-    print(report.table(results), report.LEGEND, sep="\n\n")
+    print(report.text(results))
     if options.json:
         options.json.write_text(json.dumps(report.as_data(results, about), indent=1) + "\n")
     if options.rst:

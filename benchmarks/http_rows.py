@@ -16,21 +16,20 @@ from .sides import MeasuredProcess
 
 SITE = Path(__file__).resolve().parent / "site"
 
-#: A round of HTTP measures this many times as long as one of the layer: CPU time of processes comes in steps of 10 ms.
-LONGER = 15
+#: How long, in seconds, a turn lasts; CPU time of processes comes in steps of 10 ms.
+TURN = 2
 
-#: Requests at a time; fewer than a channel holds.
-CONNECTIONS = 32
+def load(url, seconds, connections):
+    """
+    Send requests for ``seconds``, a whole number: how many were answered, and in how many seconds.
 
-
-def load(url, seconds):
-    """Send requests for about ``seconds``: how many were answered, and in how many seconds."""
-    whole = str(max(1, round(seconds)))
+    ``connections``: how many requests wait for their reply at a time.
+    """
     if shutil.which("wrk"):
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{whole}s", url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
         counts, failures = r"(?P<count>\d+) requests in (?P<seconds>[\d.]+)s", r"Non-2xx|Socket errors"
     elif shutil.which("ab"):
-        command = ["ab", "-q", "-c", str(CONNECTIONS), "-t", whole, "-n", "10000000", url]
+        command = ["ab", "-q", "-c", str(connections), "-t", str(seconds), "-n", "10000000", url]
         counts = r"tests: +(?P<seconds>[\d.]+) seconds\s+Complete requests: +(?P<count>\d+)"
         failures = r"Non-2xx|Failed requests: +[1-9]"
     else:
@@ -102,7 +101,7 @@ class Site:
         """Return once both processes work."""
         self.processes["worker"].wait(lambda: "Listening on channels" in self.processes["worker"].log())
         self.processes["daphne"].wait(self._is_listening)
-        load(f"http://127.0.0.1:{self.port}/", 1)
+        self.measure(1, 1)
 
     def _is_listening(self):
         try:
@@ -115,10 +114,10 @@ class Site:
         times = {name: process.cpu() for name, process in self.processes.items()}
         return dict(times, client=sum(times.values()), server=server_cpu(self.redis_port))
 
-    def measure(self, seconds):
-        """One round, in us a request: wall, CPU of Daphne, worker, both (client) and Redis (server)."""
+    def measure(self, seconds, connections):
+        """One turn, in us a request: wall, CPU of Daphne, worker, both (client) and Redis (server)."""
         before = self._cpu()
-        count, wall = load(f"http://127.0.0.1:{self.port}/", seconds)
+        count, wall = load(f"http://127.0.0.1:{self.port}/", seconds, connections)
         used = {name: value - before[name] for name, value in self._cpu().items()}
         return {name: value / count * 1e6 for name, value in dict(used, wall=wall).items()}
 
@@ -134,15 +133,24 @@ def server_cpu(port):
 
 
 class HttpMeasurer:
-    """Measures sites, each of which lives as long as this object. ``servers``, ``seconds``: as of LayerMeasurer."""
+    """
+    Measures sites, each of which lives as long as the row.
 
-    def __init__(self, servers, seconds):
-        self._servers, self._seconds = servers, seconds * LONGER
+    ``servers``: a ``Servers``. ``options``: those of the command line: ``rounds``, how often each side has its turn;
+    ``connections``, requests at a time.
+
+    The fewer at a time, the more release 1.4.3 is held up: its Daphne looks for replies, and pauses for 50 ms if it
+    finds none.
+    """
+
+    def __init__(self, servers, options):
+        self._servers = servers
+        self.rounds, self._connections = options.rounds, options.connections
         self._folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
         self._sites, self._versions = {}, {}
 
     def measure(self, side):
-        """One round of one side: {name: us a request}."""
+        """One turn of one side: {name: us a request}."""
         if side.code not in self._sites:
             checked = MeasuredProcess(side.code, side.stack)
             checked.stop()
@@ -150,7 +158,7 @@ class HttpMeasurer:
             prefix = f"site-{len(self._sites)}:"
             self._sites[side.code] = Site(side.code, self._servers, prefix, self._folder)
             self._sites[side.code].wait()
-        return self._sites[side.code].measure(self._seconds)
+        return self._sites[side.code].measure(TURN, self._connections)
 
     def end_row(self):
         """End the sites."""

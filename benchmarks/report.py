@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .rows import Row
 
-HEAD = ["row", "against", "wall", "client CPU", "server CPU", "ratio of", "ratio", "wanted", ""]
+HEAD = ["row", "against", "wall", "client CPU", "server CPU", "ratio of", "ratio", "wanted", "verdict"]
 
 
 class Result(NamedTuple):
@@ -17,14 +17,11 @@ class Result(NamedTuple):
 
     @property
     def ratio(self):
-        return self.row.ratio(self.reference[self.row.measure], self.measured[self.row.measure])
+        return self.row.target.ratio(self.reference[self.row.measure], self.measured[self.row.measure])
 
     @property
     def verdict(self):
-        """ "reached", "missed", or "" if nothing is wanted."""
-        if self.row.target is None:
-            return ""
-        return "reached" if self.row.target.is_reached(self.ratio) else "missed"
+        return self.row.target.verdict(self.ratio)
 
 
 def figure(value):
@@ -34,25 +31,40 @@ def figure(value):
 
 def _cells(result):
     row = result.row
-    pairs = [f"{figure(result.reference[name])} / {figure(result.measured[name])}" for name in ("wall", "client", "server")]
-    wanted = str(row.target) if row.target else "-"
-    return [row.title, row.against] + pairs + [row.measure, f"{result.ratio:.2f}", wanted, result.verdict or "-"]
+    client = "client" if row.measure in ("wall", "server") else row.measure  # Daphne's or the worker's part of it
+    names = ("wall", client, "server")
+    pairs = [f"{figure(result.reference[name])} / {figure(result.measured[name])}" for name in names]
+    return [row.title, row.against] + pairs + [row.measure, f"{result.ratio:.2f}", str(row.target), result.verdict]
 
 
 def table(results):
     """A table as text; it is reStructuredText, too."""
-    lines = [HEAD[:-1] + ["verdict"]] + [_cells(result) for result in results]
+    lines = [HEAD] + [_cells(result) for result in results]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     rule = "  ".join("=" * width for width in widths)
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
     return "\n".join([rule, texts[0], rule] + texts[1:] + [rule])
 
 
-LEGEND = (
-    "Microseconds a call: of what the row is compared with / of this project. Sides take turns; each figure is the\n"
-    "best of all rounds. A ratio with >= says how many times faster this project is, one with <= how many times as\n"
-    "much it uses."
-)
+LEGEND = """\
+Microseconds a call: of what the row is compared with / of this project. Sides take turns; each figure is the best of
+all rounds. Of a ratio: >= says how many times faster this project is, <= how many times as much it takes. For HTTP,
+client CPU is that of Daphne and the worker together, or of one of them."""
+
+
+def requests_a_second(results):
+    """A line with the speed of each side of the HTTP rows; empty if there are none."""
+    sides = {}
+    for result in results:
+        if result.row.name == "http":
+            sides.update({result.row.reference.code: result.reference, result.row.measured.code: result.measured})
+    texts = [f"{code} {1e6 / figures['wall']:,.0f}" for code, figures in sides.items()]
+    return "HTTP requests a second: " + ", ".join(texts) + "." if texts else ""
+
+
+def text(results):
+    """The table, and what must be said about it."""
+    return "\n\n".join(part for part in (table(results), requests_a_second(results), LEGEND) if part)
 
 
 def missed(results):
@@ -77,7 +89,7 @@ def as_data(results, about):
                 name=result.row.name, title=result.row.title, against=result.row.against, measure=result.row.measure,
                 reference=dict(result.row.reference._asdict(), us=result.reference),
                 measured=dict(result.row.measured._asdict(), us=result.measured),
-                ratio=result.ratio, wanted=str(result.row.target or ""), verdict=result.verdict,
+                ratio=result.ratio, wanted=str(result.row.target), verdict=result.verdict,
             )
             for result in results
         ],
@@ -86,16 +98,14 @@ def as_data(results, about):
 
 def as_rst(results, about):
     """The page docs/benchmarks.rst."""
-    versions = "\n".join(f"* {name}: {text}" for name, text in about["versions"].items())
+    versions = "\n".join(f"* {name}: {version}" for name, version in about["versions"].items())
     return f"""\
 Benchmarks
 ==========
 
 Made by ``{about["command"]}``, of commit {about["revision"]}.
 
-{table(results)}
-
-{LEGEND}
+{text(results)}
 
 The machine: {about["machine"]}. Versions:
 

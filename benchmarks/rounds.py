@@ -1,20 +1,23 @@
 """Sides take turns, and the best of the rounds counts."""
+import time
 
 
-def best_of(sides, measure, rounds):
+def take_turns(sides, measure, rounds, seconds, best):
     """
-    The smallest of each figure, over ``rounds`` in which each of ``sides`` has one turn: {side: {name: figure}}.
+    Give each of ``sides`` one turn in each round, and keep the smallest of each figure in ``best``, {side: {name:
+    figure}}. The smallest is the one with the least noise: other processes on the machine only add.
 
-    ``measure(side)``: the figures of one round, {name: us a call}. The smallest is the one with the least noise: what
-    else runs on a machine only ever adds.
+    ``measure(side)``: the figures of a turn, {name: us a call}. ``rounds``: how many; fewer, but at least one, if they
+    take more than ``seconds``.
     """
-    best = {}
-    for _ in range(rounds):
+    deadline = time.monotonic() + seconds
+    for number in range(rounds):
+        if number and time.monotonic() > deadline:
+            return
         for side in sides:
             known = best.setdefault(side, {})
             for name, figure in measure(side).items():
                 known[name] = min(figure, known.get(name, figure))
-    return best
 
 
 def sides_of(rows):

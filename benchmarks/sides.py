@@ -44,10 +44,8 @@ class MeasuredProcess:
         if not os.path.realpath(self.imported["file"]).startswith(os.path.realpath(str(folder)) + os.sep):
             raise CannotMeasure(f"{self.name}: imported {self.imported['file']}, not from {folder}.")
         if not self.imported["compiled"]:
-            raise CannotMeasure(
-                f"{self.name}: msgpack has no C extension. Install gcc, remove {Path(self._process.args[0]).parents[1]} "
-                "and start again."
-            )
+            environment = Path(self._process.args[0]).parents[1]
+            raise CannotMeasure(f"{self.name}: msgpack is not compiled. Install gcc, remove {environment}, try again.")
 
     def ask(self, **command):
         """The answer to one command."""
@@ -73,12 +71,14 @@ class LayerMeasurer:
     """
     Measures sides through one process for each code and stack, which lives as long as this object.
 
-    ``servers``: a ``Servers``. ``seconds``: how long a round measures.
+    ``servers``: a ``Servers``. ``options``: those of the command line: ``rounds``, how often each side has its turn,
+    and ``seconds``, how long that measures.
     """
 
-    def __init__(self, servers, seconds):
+    def __init__(self, servers, options):
         self._servers = servers
-        self._seconds = seconds
+        self._seconds = options.seconds
+        self.rounds = options.rounds
         self._processes = {}
 
     def _process(self, code, stack):
@@ -87,7 +87,7 @@ class LayerMeasurer:
         return self._processes[code, stack]
 
     def measure(self, side):
-        """One round: ``{"wall": us, "client": us, "server": us}`` a call."""
+        """One turn: ``{"wall": us, "client": us, "server": us}`` a call."""
         return self._process(side.code, side.stack).ask(
             run=side.workload,
             options=dict(side.options),

@@ -162,22 +162,30 @@ class HandOut(GroupSend):
                 raise RuntimeError("Not all members got the broadcast.")
 
 
-class Backlog(Workload):
-    """Sends, or receives, while ``waiting`` other messages are in the channel. ``call``: "send" or "receive"."""
+class SendToBacklog(Workload):
+    """Sends to a channel in which ``waiting`` messages are; what it has sent is received before the next block."""
 
-    def __init__(self, server, waiting, call):
-        super(Backlog, self).__init__(server)
-        self.call = call
+    def __init__(self, server, waiting):
+        super(SendToBacklog, self).__init__(server)
         self.send_some(waiting)
+        self.sent = 0
 
     def begin(self):
-        pass
+        pass  # keeps the backlog
 
     def prepare(self, calls):
-        self.send_some(calls) if self.call == "receive" else self.receive_some(calls)
+        self.receive_some(self.sent)
+        self.sent = calls
+
+
+class ReceiveFromBacklog(SendToBacklog):
+    """Receives from a channel in which ``waiting`` messages are."""
+
+    def prepare(self, calls):
+        self.send_some(calls)
 
     def work(self, calls):
-        self.receive_some(calls) if self.call == "receive" else self.send_some(calls)
+        self.receive_some(calls)
 
 
 class BareRedis(Workload):
@@ -212,6 +220,7 @@ WORKLOADS = {
     "round_trip": RoundTrip,
     "group_send": GroupSend,
     "hand_out": HandOut,
-    "backlog": Backlog,
+    "send_to_backlog": SendToBacklog,
+    "receive_from_backlog": ReceiveFromBacklog,
     "bare": BareRedis,
 }
