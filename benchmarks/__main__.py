@@ -3,24 +3,25 @@ import argparse
 import contextlib
 import itertools
 import json
+import signal
 import sys
 import time
 from pathlib import Path
 
 from . import report, rows
-from .environments import progress, revision
+from .environments import code_folder, progress, python, revision
 from .errors import CannotMeasure
-from .http_rows import HttpMeasurer
+from .http_rows import HttpMeasurer, load_tool
 from .rounds import sides_of, take_turns
-from .servers import Servers
+from .servers import Servers, server_binary
 from .sides import LayerMeasurer
 
 #: The rows of --quick are measured in several passes over all of them: another process that is busy for some seconds
 #: then spoils one pass only.
 PASSES = 3
 
-#: How long, in seconds, the rounds of a name may go on in a pass, with --quick and without. At least one is made.
-QUICK, LONG = 1.2, 40
+#: How long, in seconds for each side, the rounds of a name may go on in a pass, with --quick and without.
+QUICK, LONG = 0.6, 20
 
 
 def arguments(words=None):
@@ -108,13 +109,24 @@ class Measurers:
         self._stack.close()
 
 
+def prepare(chosen):
+    """Make what ``chosen`` need, or raise CannotMeasure, before anything is measured."""
+    server_binary()
+    for side in sides_of(chosen):
+        python(side.stack)
+        code_folder(side.code)
+    if any(row.name == "http" for row in chosen):
+        load_tool()
+
+
 def measure(chosen, options):
     """Measure all rows: a list of results, and the versions of everything."""
+    prepare(chosen)
     groups, figures = by_name(chosen), {}
     repeated = [group for group in groups if group[0] in {row.name for row in rows.quick_rows()}]
     with Measurers(options) as measurers:
-        for number in range(1, PASSES + 1):
-            progress(f"Pass {number} of {PASSES}")
+        for number in range(1, (PASSES if repeated else 1) + 1):
+            progress(f"Pass {number}")
             for name, group in groups if number == 1 else repeated:
                 begun = time.monotonic()
                 measure_group(measurers.get(name), group, options, figures.setdefault(name, {}))
@@ -129,8 +141,9 @@ def measure(chosen, options):
 
 def measure_group(measurer, group, options, best):
     """One pass over the rows of one name; ``best``: as of ``take_turns``."""
-    limit = QUICK if options.quick else LONG
-    take_turns(sides_of(group), measurer.measure, measurer.rounds, limit, best)
+    sides = sides_of(group)
+    limit = (QUICK if options.quick else LONG) * len(sides)
+    take_turns(sides, measurer.measure, measurer.rounds, limit, best)
     measurer.end_row()
 
 
@@ -146,6 +159,7 @@ def show(results, about, options):
 
 def main(words=None):
     options = arguments(words)
+    signal.signal(signal.SIGTERM, lambda *received: sys.exit("Terminated."))  # so that servers are stopped
     try:
         if options.rows == "list":
             print(*dict.fromkeys(row.name for row in all_rows(options)), sep="\n")

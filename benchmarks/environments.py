@@ -26,6 +26,8 @@ _OLD = [
     "six",
 ]
 
+_SITE = _OLD + ["channels==1.1.8", "daphne==1.4.2", "django==1.11.*"]
+
 #: The last for Python 3.6. Its own pip is too old to install cryptography.
 _OLD_TOOLS = ["pip==21.3.1", "setuptools==59.6.0", "wheel==0.37.1"]
 
@@ -34,11 +36,9 @@ _OLD_TOOLS = ["pip==21.3.1", "setuptools==59.6.0", "wheel==0.37.1"]
 STACKS = {
     "old": ("3.6", _OLD_TOOLS, _OLD),
     "newest": ("3.13", ["pip"], ["asgiref==1.1.2", "redis>=8", "hiredis", "msgpack>=1", "cryptography", "six"]),
-    "site": (
-        "3.6",
-        _OLD_TOOLS,
-        _OLD + ["channels==1.1.8", "daphne==1.4.2", "django==1.11.*"],
-    ),
+    # The release's Daphne waits for replies if there is txredisapi (its extra "twisted"); else it polls.
+    "site": ("3.6", _OLD_TOOLS, _SITE + ["txredisapi"]),
+    "polling": ("3.6", _OLD_TOOLS, _SITE),
 }
 
 

@@ -19,21 +19,38 @@ SITE = Path(__file__).resolve().parent / "site"
 #: How long, in seconds, a turn lasts; CPU time of processes comes in steps of 10 ms.
 TURN = 2
 
+#: Load tools, the best first: their command line, where the result has its counts, and what it says of failures.
+TOOLS = {
+    "wrk": (
+        "-t1 -c{connections} -d{seconds}s {url}",
+        r"(?P<count>\d+) requests in (?P<seconds>[\d.]+)s",
+        r"Non-2xx|Socket errors",
+    ),
+    "ab": (
+        "-q -c {connections} -t {seconds} -n 10000000 {url}",
+        r"tests: +(?P<seconds>[\d.]+) seconds\s+Complete requests: +(?P<count>\d+)",
+        r"Non-2xx|Failed requests: +[1-9]",
+    ),
+}
+
+
+def load_tool():
+    """The first of ``TOOLS`` that is installed."""
+    for name in TOOLS:
+        if shutil.which(name):
+            return name
+    raise CannotMeasure("The HTTP rows need a load tool: 'apt-get install wrk' (or apache2-utils, which has ab).")
+
+
 def load(url, seconds, connections):
     """
     Send requests for ``seconds``, a whole number: how many were answered, and in how many seconds.
 
     ``connections``: how many requests wait for their reply at a time.
     """
-    if shutil.which("wrk"):
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
-        counts, failures = r"(?P<count>\d+) requests in (?P<seconds>[\d.]+)s", r"Non-2xx|Socket errors"
-    elif shutil.which("ab"):
-        command = ["ab", "-q", "-c", str(connections), "-t", str(seconds), "-n", "10000000", url]
-        counts = r"tests: +(?P<seconds>[\d.]+) seconds\s+Complete requests: +(?P<count>\d+)"
-        failures = r"Non-2xx|Failed requests: +[1-9]"
-    else:
-        raise CannotMeasure("The HTTP rows need a load tool: 'apt-get install wrk' (or apache2-utils, for ab).")
+    tool = load_tool()
+    options, counts, failures = TOOLS[tool]
+    command = [tool] + options.format(url=url, seconds=seconds, connections=connections).split()
     output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True).stdout
     found = re.search(counts, output)
     if not found or not int(found["count"]) or re.search(failures, output):
@@ -73,18 +90,19 @@ class Process:
 
 class Site:
     """
-    A Daphne and a worker that run ``code``, from ``__init__`` to ``stop``.
+    A Daphne and a worker, from ``__init__`` to ``stop``.
 
-    ``servers``: a ``Servers``. ``prefix``: that of the keys. ``folder``: where the logs go.
+    ``side``: whose code they run, on which stack. ``servers``: a ``Servers``. ``prefix``: that of the keys.
+    ``folder``: where the logs go.
     """
 
-    def __init__(self, code, servers, prefix, folder):
-        interpreter, self.redis_port = python("site"), servers.get("plain").port
+    def __init__(self, side, servers, prefix, folder):
+        interpreter, self.redis_port = python(side.stack), servers.get("plain").port
         server = servers.layer("plain")
         config = dict(server["arguments"], prefix=prefix, stats_prefix="stats-" + prefix)
         layer = {"BACKEND": "asgi_redis." + server["backend"], "CONFIG": config}
         environment = dict(
-            variables(code_folder(code)), BENCHMARKS_CHANNEL_LAYER=json.dumps(layer),
+            variables(code_folder(side.code)), BENCHMARKS_CHANNEL_LAYER=json.dumps(layer),
             DJANGO_SETTINGS_MODULE="settings", PYTHONUNBUFFERED="1", PYTHONWARNINGS="ignore",
         )
         self.port, self.processes = free_port(), {}
@@ -94,8 +112,8 @@ class Site:
             "daphne": daphne + ["asgi:channel_layer"],
         }
         for name, command in commands.items():
-            log = os.path.join(folder, f"{code}-{name}.log")
-            self.processes[name] = Process(f"The {name} of {code}", command, environment, log)
+            log = os.path.join(folder, f"{prefix}{name}.log")
+            self.processes[name] = Process(f"The {name} of {side.code}", command, environment, log)
 
     def wait(self):
         """Return once both processes work."""
@@ -139,8 +157,8 @@ class HttpMeasurer:
     ``servers``: a ``Servers``. ``options``: those of the command line: ``rounds``, how often each side has its turn;
     ``connections``, requests at a time.
 
-    The fewer at a time, the more release 1.4.3 is held up: its Daphne looks for replies, and pauses for 50 ms if it
-    finds none.
+    Without txredisapi, the fewer at a time, the more release 1.4.3 is held up: its Daphne looks for replies, and pauses
+    for 50 ms if it finds none.
     """
 
     def __init__(self, servers, options):
@@ -151,14 +169,13 @@ class HttpMeasurer:
 
     def measure(self, side):
         """One turn of one side: {name: us a request}."""
-        if side.code not in self._sites:
+        if side not in self._sites:
             checked = MeasuredProcess(side.code, side.stack)
             checked.stop()
             self._versions[side.code, side.stack] = checked.imported["versions"]
-            prefix = f"site-{len(self._sites)}:"
-            self._sites[side.code] = Site(side.code, self._servers, prefix, self._folder)
-            self._sites[side.code].wait()
-        return self._sites[side.code].measure(TURN, self._connections)
+            self._sites[side] = Site(side, self._servers, f"site-{len(self._sites)}:", self._folder)
+            self._sites[side].wait()
+        return self._sites[side].measure(TURN, self._connections)
 
     def end_row(self):
         """End the sites."""

@@ -57,8 +57,8 @@ def requests_a_second(results):
     sides = {}
     for result in results:
         if result.row.name == "http":
-            sides.update({result.row.reference.code: result.reference, result.row.measured.code: result.measured})
-    texts = [f"{code} {1e6 / figures['wall']:,.0f}" for code, figures in sides.items()]
+            sides.update({result.row.reference: result.reference, result.row.measured: result.measured})
+    texts = [f"{side.code} ({side.stack}) {1e6 / figures['wall']:,.0f}" for side, figures in sides.items()]
     return "HTTP requests a second: " + ", ".join(texts) + "." if texts else ""
 
 

@@ -152,6 +152,7 @@ def http_rows(baseline=None):
     release, before = this._replace(code=RELEASE), this._replace(code=BEFORE)
     rows = [
         Row("http", "HTTP, a request", RELEASE, release, this, "wall", at_least(10)),
+        Row("http", "HTTP, 1.4.3 polling", RELEASE, release._replace(stack="polling"), this),
         Row("http", "HTTP, CPU a request", BEFORE, before, this, "client", at_most(0.75)),
         Row("http", "HTTP, CPU of Daphne", BEFORE, before, this, "daphne", at_most(None)),
         Row("http", "HTTP, CPU of the worker", BEFORE, before, this, "worker", at_most(None)),

@@ -15,6 +15,9 @@ import traceback
 from clocks import Stopwatch
 from workloads import WORKLOADS
 
+#: What a run is described by, beside Python and msgpack.
+PACKAGES = ["asgi_redis", "asgiref", "channels", "cryptography", "daphne", "django", "hiredis", "redis", "twisted"]
+
 #: How long, in seconds, one command may take; then the process ends, and its caller sees that.
 PATIENCE = 120
 
@@ -47,8 +50,7 @@ def imported():
 
     import asgi_redis
 
-    names = ["asgi_redis", "redis", "hiredis", "asgiref", "cryptography", "twisted", "django", "channels", "daphne"]
-    found = [(name, version_of(name)) for name in names]
+    found = [(name, version_of(name)) for name in PACKAGES]
     return {
         "file": asgi_redis.__file__,
         "compiled": is_compiled(),
