@@ -1,0 +1,226 @@
+"""
+What a measured process does, through the public methods of the layer only, so that it fits any release of it.
+
+A workload measures ``work(calls)``; ``begin()`` comes before each round, ``prepare(calls)`` before each ``work``.
+"""
+import itertools
+import os
+
+import msgpack
+import redis
+
+import asgi_redis
+
+#: About 100 bytes when packed.
+MESSAGE = {"reply_channel": "http.response!abcdefgh", "path": "/", "text": "x" * 48}
+
+#: No row is about full channels, nor about messages that expire.
+CAPACITY = 1000000
+EXPIRY = 600
+
+_numbers = itertools.count()
+
+
+def new_prefix():
+    """A prefix for keys that no other workload has."""
+    return "benchmarks-%d-%d:" % (os.getpid(), next(_numbers))
+
+
+def make_layer(server, prefix, **options):
+    """A layer for ``server``, a dict as from ``Servers.layer``."""
+    arguments = dict(server["arguments"], prefix=prefix, stats_prefix="stats-" + prefix, **options)
+    arguments["hosts"] = [tuple(host) if isinstance(host, list) else host for host in arguments["hosts"]]
+    return getattr(asgi_redis, server["backend"])(capacity=CAPACITY, expiry=EXPIRY, **arguments)
+
+
+class Workload(object):
+    """Sends to one normal channel."""
+
+    #: Calls between two readings of the clocks.
+    chunk = 50
+
+    channel = "benchmarks"
+    to = "benchmarks"
+    message = MESSAGE
+
+    def __init__(self, server, **options):
+        self.layer = make_layer(server, new_prefix(), **options)
+
+    def begin(self):
+        self.layer.flush()
+
+    def prepare(self, calls):
+        pass
+
+    def send_some(self, calls):
+        for _ in range(calls):
+            self.layer.send(self.to, self.message)
+
+    def receive_some(self, calls, block=False):
+        channels = [self.channel]
+        for _ in range(calls):
+            channel, message = self.layer.receive(channels, block=block)
+            if channel is None:
+                raise RuntimeError("A message that was sent is not there.")
+
+    def work(self, calls):
+        self.send_some(calls)
+
+
+class Receive(Workload):
+    """Receives from a channel that has messages. ``process``: from a process-specific one."""
+
+    def __init__(self, server, block=False, process=False, **options):
+        super(Receive, self).__init__(server, **options)
+        self.block = block
+        if process:
+            self.channel, self.to = "proc!", "proc!x"
+
+    def prepare(self, calls):
+        self.send_some(calls)
+
+    def work(self, calls):
+        self.receive_some(calls, self.block)
+
+
+class ReceiveNothing(Workload):
+    """Receives from an empty channel, without waiting."""
+
+    def work(self, calls):
+        for _ in range(calls):
+            self.layer.receive(["benchmarks"])
+
+
+class RoundTrip(Workload):
+    """Sends a message and receives it. ``size``: bytes of the message, about 100 if None."""
+
+    def __init__(self, server, size=None, encrypted=False):
+        options = {"symmetric_encryption_keys": ["0123456789abcdef" * 2]} if encrypted else {}
+        super(RoundTrip, self).__init__(server, **options)
+        if size:
+            self.message = {"bytes": os.urandom(size)}
+            self.chunk = 2
+
+    def work(self, calls):
+        for _ in range(calls):
+            self.send_some(1)
+            self.receive_some(1)
+
+
+class GroupSend(Workload):
+    """
+    Sends to a group of ``members`` that are spread over ``processes``; 0: members are normal channels.
+
+    Between two sends, the readers of the processes empty their queues. Their last receive, which finds nothing, is
+    also what announces a reader of this project.
+    """
+
+    def __init__(self, server, members, processes):
+        prefix = new_prefix()
+        self.layer = make_layer(server, prefix)
+        self.reader = make_layer(server, prefix)
+        self.chunk = max(1, 20 // members)
+        self.queues = ["p%d!" % number for number in range(processes)]
+        self.members = ["n%d" % number for number in range(members)]
+        if processes:
+            self.members = ["p%d!x%d" % (number % processes, number) for number in range(members)]
+        self.join()
+
+    def join(self):
+        for member in self.members:
+            self.layer.group_add("group", member)
+
+    def begin(self):
+        if not self.queues:
+            self.layer.flush()
+            self.join()
+
+    def prepare(self, calls):
+        for queue in self.queues:
+            while self.reader.receive([queue])[0] is not None:
+                pass
+
+    def work(self, calls):
+        for _ in range(calls):
+            self.layer.send_group("group", MESSAGE)
+
+
+class HandOut(GroupSend):
+    """Receives a broadcast to ``members`` of one process; a call is one member's."""
+
+    def __init__(self, server, members):
+        super(HandOut, self).__init__(server, members, 1)
+        self.chunk = members
+
+    def prepare(self, calls):
+        super(HandOut, self).prepare(calls)
+        self.layer.send_group("group", MESSAGE)
+
+    def work(self, calls):
+        for _ in range(calls):
+            if self.reader.receive(self.queues)[0] is None:
+                raise RuntimeError("Not all members got the broadcast.")
+
+
+class SendToBacklog(Workload):
+    """Sends to a channel in which ``waiting`` messages are; what it has sent is received before the next block."""
+
+    def __init__(self, server, waiting):
+        super(SendToBacklog, self).__init__(server)
+        self.send_some(waiting)
+        self.sent = 0
+
+    def begin(self):
+        pass  # keeps the backlog
+
+    def prepare(self, calls):
+        self.receive_some(self.sent)
+        self.sent = calls
+
+
+class ReceiveFromBacklog(SendToBacklog):
+    """Receives from a channel in which ``waiting`` messages are."""
+
+    def prepare(self, calls):
+        self.send_some(calls)
+
+    def work(self, calls):
+        self.receive_some(calls)
+
+
+class BareRedis(Workload):
+    """RPUSH, or LPOP, of a value as long as the message, by redis-py alone. ``call``: "rpush" or "lpop"."""
+
+    def __init__(self, server, call):
+        self.client = redis.StrictRedis(host="127.0.0.1", port=server["port"])
+        self.key, self.call = new_prefix() + "list", call
+        self.value = msgpack.packb(MESSAGE, use_bin_type=True)
+
+    def begin(self):
+        self.client.delete(self.key)
+
+    def prepare(self, calls):
+        if self.call == "lpop":
+            self.client.rpush(self.key, *[self.value] * calls)
+
+    def work(self, calls):
+        client, key, value = self.client, self.key, self.value
+        if self.call == "lpop":
+            for _ in range(calls):
+                client.lpop(key)
+        else:
+            for _ in range(calls):
+                client.rpush(key, value)
+
+
+WORKLOADS = {
+    "send": Workload,
+    "receive": Receive,
+    "receive_nothing": ReceiveNothing,
+    "round_trip": RoundTrip,
+    "group_send": GroupSend,
+    "hand_out": HandOut,
+    "send_to_backlog": SendToBacklog,
+    "receive_from_backlog": ReceiveFromBacklog,
+    "bare": BareRedis,
+}

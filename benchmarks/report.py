@@ -1,0 +1,113 @@
+"""The result of a run: as a table, as JSON, as docs/benchmarks.rst."""
+import os
+import platform
+from typing import NamedTuple
+
+from .rows import Row
+
+HEAD = ["row", "against", "wall", "client CPU", "server CPU", "ratio of", "ratio", "wanted", "verdict"]
+
+
+class Result(NamedTuple):
+    """A row with its figures, {"wall": us, "client": us, "server": us} a call for each side."""
+
+    row: Row
+    reference: dict
+    measured: dict
+
+    @property
+    def ratio(self):
+        return self.row.target.ratio(self.reference[self.row.measure], self.measured[self.row.measure])
+
+    @property
+    def verdict(self):
+        return self.row.target.verdict(self.ratio)
+
+
+def figure(value):
+    """Microseconds to three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _cells(result):
+    row = result.row
+    client = "client" if row.measure in ("wall", "server") else row.measure  # Daphne's or the worker's part of it
+    names = ("wall", client, "server")
+    pairs = [f"{figure(result.reference[name])} / {figure(result.measured[name])}" for name in names]
+    return [row.title, row.against] + pairs + [row.measure, f"{result.ratio:.2f}", str(row.target), result.verdict]
+
+
+def table(results):
+    """A table as text; it is reStructuredText, too."""
+    lines = [HEAD] + [_cells(result) for result in results]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    rule = "  ".join("=" * width for width in widths)
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    return "\n".join([rule, texts[0], rule] + texts[1:] + [rule])
+
+
+LEGEND = """\
+Microseconds a call: of what the row is compared with / of this project. Sides take turns; each figure is the best of
+all rounds. Of a ratio: >= says how many times faster this project is, <= how many times as much it takes. For HTTP,
+client CPU is that of Daphne and the worker together, or of one of them."""
+
+
+def requests_a_second(results):
+    """A line with the speed of each side of the HTTP rows; empty if there are none."""
+    sides = {}
+    for result in results:
+        if result.row.name == "http":
+            sides.update({result.row.reference: result.reference, result.row.measured: result.measured})
+    texts = [f"{side.code} ({side.stack}) {1e6 / figures['wall']:,.0f}" for side, figures in sides.items()]
+    return "HTTP requests a second: " + ", ".join(texts) + "." if texts else ""
+
+
+def text(results):
+    """The table, and what must be said about it."""
+    return "\n\n".join(part for part in (table(results), requests_a_second(results), LEGEND) if part)
+
+
+def missed(results):
+    """A line for each target that was missed."""
+    return [
+        f"Missed: {result.row.title}, against {result.row.against}: {result.ratio:.2f}, wanted {result.row.target}."
+        for result in results if result.verdict == "missed"
+    ]
+
+
+def machine():
+    """The machine, in a few words."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def as_data(results, about):
+    """What ``--json`` writes. ``about``: a dict of what the run was made with."""
+    return {
+        "about": about,
+        "rows": [
+            dict(
+                name=result.row.name, title=result.row.title, against=result.row.against, measure=result.row.measure,
+                reference=dict(result.row.reference._asdict(), us=result.reference),
+                measured=dict(result.row.measured._asdict(), us=result.measured),
+                ratio=result.ratio, wanted=str(result.row.target), verdict=result.verdict,
+            )
+            for result in results
+        ],
+    }
+
+
+def as_rst(results, about):
+    """The page docs/benchmarks.rst."""
+    versions = "\n".join(f"* {name}: {version}" for name, version in about["versions"].items())
+    return f"""\
+Benchmarks
+==========
+
+Made by ``{about["command"]}``, of commit {about["revision"]}.
+
+{text(results)}
+
+The machine: {about["machine"]}. Versions:
+
+{versions}
+"""

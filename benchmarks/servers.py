@@ -1,0 +1,162 @@
+"""The servers of a run, on free ports of 127.0.0.1: a plain one, a Sentinel that watches it, a cluster of one node."""
+import importlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from .errors import CannotMeasure
+
+#: How long, in seconds, a server may take to start.
+PATIENCE = 20
+
+#: The bus of a cluster node listens at its port + 10000.
+CLUSTER_PORTS = 55000
+
+
+def server_binary():
+    """
+    The path of a server: what ASGI_REDIS_SERVER names, else ``redis-server`` or ``valkey-server`` on the path, else
+    the one that ``asgi_redis[embedded]`` brings, if this Python has it.
+    """
+    found = os.environ.get("ASGI_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    for module in ("asgi_redis.tools.embedded", "asgi_redis.embedded"):
+        try:
+            return importlib.import_module(module).server_binary()
+        except Exception:  # no such module, none of its dependencies, or no server
+            continue
+    raise CannotMeasure("There is no Redis server here: install redis-server, or name one in ASGI_REDIS_SERVER.")
+
+
+def free_port():
+    """A TCP port on 127.0.0.1 that no process listens on now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port < CLUSTER_PORTS:
+            return port
+
+
+def ask(port, *words):
+    """The first line of the server's reply to a command; its first 64 kB for a reply of several lines."""
+    parts = [str(word).encode() for word in words]
+    request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(request)
+        return connection.recv(65536).decode()
+
+
+class Server:
+    """
+    A server process, from ``__init__`` to ``stop``, with nothing on disk that outlives it.
+
+    ``options``: further words of its command line.
+    """
+
+    def __init__(self, *options):
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
+        words = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder]
+        self._start(words + ["--save", "", "--appendonly", "no"] + list(options))
+
+    def _start(self, words):
+        with open(os.path.join(self.folder, "log"), "wb") as log:
+            self.process = subprocess.Popen([server_binary()] + words, stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_up():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                log = Path(self.folder, "log").read_text(errors="replace")
+                self.stop()
+                raise CannotMeasure("The Redis server does not start:\n" + log)
+            time.sleep(0.02)
+
+    def _is_up(self):
+        try:
+            return ask(self.port, "PING").startswith("+PONG")
+        except OSError:
+            return False
+
+    def stop(self):
+        """End the process and remove its files."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class SentinelServer(Server):
+    """A Sentinel that knows ``master``, a ``Server``, by the service name "benchmarks"."""
+
+    def __init__(self, master):
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
+        config = os.path.join(self.folder, "sentinel.conf")
+        lines = ["port %d" % self.port, "bind 127.0.0.1", "sentinel monitor benchmarks 127.0.0.1 %d 1" % master.port]
+        Path(config).write_text("\n".join(lines) + "\n")
+        self._start([config, "--sentinel"])
+
+
+class Servers:
+    """
+    The servers of a run, each started when it is first needed; stopped at the end of a ``with`` block.
+
+    ``layer(kind)`` is what a measured process needs to make a layer: ``{"backend": class name, "arguments": dict,
+    "port": that of the server whose CPU time counts}``. Kinds: "plain", "sentinel", "cluster".
+    """
+
+    def __init__(self):
+        self._running = {}
+
+    def get(self, kind):
+        if kind not in self._running:
+            self._running[kind] = getattr(self, "_" + kind)()
+        return self._running[kind]
+
+    def _plain(self):
+        return Server()
+
+    def _sentinel(self):
+        return SentinelServer(self.get("plain"))
+
+    def _cluster(self):
+        node = Server("--cluster-enabled", "yes")
+        ask(node.port, "CLUSTER", "ADDSLOTS", *range(16384))
+        deadline = time.monotonic() + PATIENCE
+        while "cluster_state:ok" not in ask(node.port, "CLUSTER", "INFO") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return node
+
+    def layer(self, kind):
+        port, data_port = self.get(kind).port, self.get("plain" if kind == "sentinel" else kind).port
+        backend, arguments = {
+            "plain": ("RedisChannelLayer", {"hosts": [f"redis://127.0.0.1:{port}/0"]}),
+            "sentinel": ("RedisSentinelChannelLayer", {"hosts": [["127.0.0.1", port]], "services": ["benchmarks"]}),
+            "cluster": ("RedisClusterChannelLayer", {"hosts": [f"redis://127.0.0.1:{port}"], "shards": 1}),
+        }[kind]
+        return {"backend": backend, "arguments": arguments, "port": data_port}
+
+    def empty(self):
+        """Delete all data, between two rows."""
+        for kind, server in self._running.items():
+            if kind != "sentinel":
+                ask(server.port, "FLUSHALL")
+
+    def version(self):
+        """Name and version of the server, as "redis 7.0.15"."""
+        info = dict(line.split(":", 1) for line in ask(self.get("plain").port, "INFO", "server").split() if ":" in line)
+        if "valkey_version" in info:
+            return "valkey " + info["valkey_version"]
+        return "redis " + info["redis_version"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for server in self._running.values():
+            server.stop()

@@ -1,0 +1,110 @@
+"""What is compared: code on a stack, at a workload; and the processes that measure it."""
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from .environments import code_folder, python, variables
+from .errors import CannotMeasure
+
+MEASURED = Path(__file__).resolve().parent / "measured"
+
+
+class Side(NamedTuple):
+    """
+    One side of a comparison.
+
+    ``code``: "1.4.3", "this" or a revision. ``stack``: a key of ``environments.STACKS``. ``workload``: a key of
+    ``measured.workloads.WORKLOADS``. ``options``: its arguments, a tuple of pairs. ``server``: "plain", "sentinel" or
+    "cluster".
+    """
+
+    code: str
+    stack: str
+    workload: str
+    options: tuple = ()
+    server: str = "plain"
+
+
+class MeasuredProcess:
+    """A process of ``measured``: imports the asgi_redis of ``code``, on ``stack``, and checks that it did."""
+
+    def __init__(self, code, stack):
+        self.name = f"{code} on the stack '{stack}'"
+        interpreter, folder = python(stack), code_folder(code)
+        self._process = subprocess.Popen(
+            [interpreter, "-W", "ignore", str(MEASURED)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables(folder), universal_newlines=True,
+        )
+        self.imported = self._read()
+        self._check(folder or Path(interpreter).parents[1])
+
+    def _check(self, folder):
+        if not os.path.realpath(self.imported["file"]).startswith(os.path.realpath(str(folder)) + os.sep):
+            raise CannotMeasure(f"{self.name}: imported {self.imported['file']}, not from {folder}.")
+        if not self.imported["compiled"]:
+            environment = Path(self._process.args[0]).parents[1]
+            raise CannotMeasure(f"{self.name}: msgpack is not compiled. Install gcc, remove {environment}, try again.")
+
+    def ask(self, **command):
+        """The answer to one command."""
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise CannotMeasure(f"{self.name}: the measured process ended, with status {self._process.wait()}.")
+        answer = json.loads(line)
+        if "raised" in answer:
+            raise CannotMeasure(f"{self.name}:\n{answer['raised']}")
+        return answer["answer"]
+
+    def stop(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+class LayerMeasurer:
+    """
+    Measures sides through one process for each code and stack, which lives as long as this object.
+
+    ``servers``: a ``Servers``. ``options``: those of the command line: ``rounds``, how often each side has its turn,
+    and ``seconds``, how long that measures.
+    """
+
+    def __init__(self, servers, options):
+        self._servers = servers
+        self._seconds = options.seconds
+        self.rounds = options.rounds
+        self._processes = {}
+
+    def _process(self, code, stack):
+        if (code, stack) not in self._processes:
+            self._processes[code, stack] = MeasuredProcess(code, stack)
+        return self._processes[code, stack]
+
+    def measure(self, side):
+        """One turn: ``{"wall": us, "client": us, "server": us}`` a call."""
+        return self._process(side.code, side.stack).ask(
+            run=side.workload,
+            options=dict(side.options),
+            server=self._servers.layer(side.server),
+            seconds=self._seconds,
+        )
+
+    def end_row(self):
+        """Drop layers and data, so that a row does not feel those before it."""
+        for process in self._processes.values():
+            process.ask(forget=True)
+        self._servers.empty()
+
+    def versions(self):
+        """``{(code, stack): {package: version}}`` of what was measured."""
+        return {key: process.imported["versions"] for key, process in self._processes.items()}
+
+    def stop(self):
+        for process in self._processes.values():
+            process.stop()
