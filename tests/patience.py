@@ -17,6 +17,7 @@ def hurry(layer, reply=0.3):
         pool = layer.connection(index).connection_pool
         pool.connection_kwargs["socket_timeout"] = reply
         pool.disconnect()
+        pool.reset()  # a connection keeps the timeout that it was made with
 
 
 def hurry_pops(monkeypatch, grace=0.3):
