@@ -61,3 +61,12 @@ def until(check, what, seconds=5):
             return found
         assert time.time() < deadline, "Not in %g seconds: %s." % (seconds, what)
         time.sleep(0.002)
+
+
+def unpacks(frame):
+    """Whether ``frame``, which a signal has interrupted, runs while the layer unpacks a message."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "asgi_redis.codec":
+            return True
+        frame = frame.f_back
+    return False
