@@ -12,10 +12,15 @@ LOCALHOST = "127.0.0.1"
 
 
 class Requests(object):
-    """The stream of requests of one connection; ``last`` is the name of the last whole command in it."""
+    """
+    The stream of requests of one connection.
+
+    ``last``: the name of the last whole command in it; ``longest``: the bytes of the longest one.
+    """
 
     def __init__(self):
         self.last = b""
+        self.longest = 0
         self._rest = b""
 
     def feed(self, data):
@@ -23,6 +28,7 @@ class Requests(object):
         words, length = first_command(self._rest)
         while words:
             self.last = words[0].upper()
+            self.longest = max(self.longest, length)
             self._rest = self._rest[length:]
             words, length = first_command(self._rest)
 
@@ -137,6 +143,7 @@ class Link(object):
         self.server = socket.create_connection((LOCALHOST, proxy.target))
         self.requests = Requests()
         self.severed = False
+        self.abandoned = False
 
     def start(self):
         for work in (self._forward_requests, self._forward_answers):
@@ -153,8 +160,9 @@ class Link(object):
                     self.server.sendall(data)
         except socket.error:
             pass
-        # The server reads what was sent before, then sees the end, and ends the link.
-        shut(self.server, socket.SHUT_WR)
+        if not self.abandoned:
+            # The server reads what was sent before, then sees the end, and ends the link.
+            shut(self.server, socket.SHUT_WR)
         if self.severed:
             self.close()
 
@@ -173,6 +181,11 @@ class Link(object):
         """Take the server away; the client gets neither data nor the connection's end."""
         self.severed = True
         shut(self.server, socket.SHUT_RDWR)
+
+    def abandon(self):
+        """Take the client away; the server sees no end, and goes on with its last request until it has a reply."""
+        self.abandoned = True
+        shut(self.client, socket.SHUT_RDWR)
 
     def close(self):
         self.proxy.links.discard(self)
@@ -236,6 +249,16 @@ class Proxy(object):
         """Leave all connections of now half open; those that follow are not concerned."""
         for link in list(self.links):
             link.sever()
+
+    def abandon(self):
+        """Close all connections of now on their clients' side only."""
+        for link in list(self.links):
+            link.abandon()
+
+    def cut(self):
+        """Close all connections of now, on both sides."""
+        for link in list(self.links):
+            link.close()
 
     def stop(self):
         shut(self._listener, socket.SHUT_RDWR)

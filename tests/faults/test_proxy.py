@@ -110,6 +110,52 @@ def test_it_leaves_connections_half_open(proxy, client, server):
     assert server.get("key") is None
 
 
+@pytest.fixture
+def popping(client, server):
+    """A thread that waits by BLPOP for "key"; in its list comes the error."""
+    errors = []
+
+    def pop():
+        try:
+            call(client, "BLPOP", "key", 10)
+        except Exception as error:
+            errors.append(error)
+
+    client.connection_pool.connection_kwargs["socket_timeout"] = 10
+    thread = threading.Thread(target=pop)
+    thread.start()
+    servers.eventually(lambda: server.info("clients")["blocked_clients"] == 1, "it waits")
+    yield thread, errors
+    thread.join()
+
+
+def test_it_abandons_what_the_server_goes_on_with(proxy, server, popping):
+    thread, errors = popping
+    proxy.abandon()
+    thread.join()
+    assert isinstance(errors[0], ConnectionError)
+    assert server.info("clients")["blocked_clients"] == 1
+    server.rpush("key", "a")
+    assert not server.exists("key")
+    servers.eventually(lambda: not proxy.links, "the link ends with the reply")
+
+
+def test_it_cuts_all_connections(proxy, server, popping):
+    thread, errors = popping
+    proxy.cut()
+    thread.join()
+    assert isinstance(errors[0], ConnectionError)
+    servers.eventually(lambda: server.info("clients")["blocked_clients"] == 0, "the server sees the end")
+    assert not proxy.links
+
+
+def test_it_measures_commands(proxy, client, server):
+    call(client, "SET", "key", "x" * 100000)
+    call(client, "PING")
+    link, = proxy.links
+    assert 100000 < link.requests.longest < 100100
+
+
 def test_it_reads_commands_that_come_in_pieces():
     requests = Requests()
     for byte in bytearray(b"*1\r\n$4\r\nPING\r\n*2\r\n$5\r\nblpop\r\n$4\r\n\r\n\r\n\r\n*1"):

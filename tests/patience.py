@@ -1,0 +1,72 @@
+"""How long a layer and a test wait: the only place where tests reach into a layer, to make it wait less."""
+from __future__ import unicode_literals
+
+import time
+
+from redis.exceptions import ConnectionError, TimeoutError
+
+from asgi_redis import waiting
+
+#: Seconds until a message must have been received again, beyond the wait of a blocking receive.
+FOUND_WITHIN = 8
+
+
+def hurry(layer, reply=0.3):
+    """Let ``layer`` give up a reply after ``reply`` seconds (default: 5), on all connections that it makes from now."""
+    for index in range(layer.ring_size):
+        pool = layer.connection(index).connection_pool
+        pool.connection_kwargs["socket_timeout"] = reply
+        pool.disconnect()
+        pool.reset()  # a connection keeps the timeout that it was made with
+
+
+def hurry_pops(monkeypatch, grace=0.3):
+    """Let layers give up a blocking pop that is ``grace`` seconds late (default in production: 2)."""
+    monkeypatch.setattr(waiting, "GRACE", grace)
+
+
+def receive_within(layer, channels, seconds=FOUND_WITHIN, count=1):
+    """
+    The first ``count`` messages that non-blocking receives find, as (channel, message); fewer after ``seconds``.
+
+    The errors of a shard that is unavailable for a moment are passed over.
+    """
+    found, deadline = [], time.time() + seconds
+    while len(found) < count and time.time() < deadline:
+        try:
+            channel, message = layer.receive(channels)
+        except (ConnectionError, TimeoutError):
+            channel = None
+        if channel is None:
+            time.sleep(0.02)
+        else:
+            found.append((channel, message))
+    return found
+
+
+def attempt(call, *args, **kwargs):
+    """What ``call`` returns, or the error by which it says that a shard is unavailable: a layer may do either."""
+    try:
+        return call(*args, **kwargs)
+    except (ConnectionError, TimeoutError) as error:
+        return error
+
+
+def until(check, what, seconds=5):
+    """Wait until ``check()`` is true, and return what it returned. AssertionError with ``what`` after ``seconds``."""
+    deadline = time.time() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.time() < deadline, "Not in %g seconds: %s." % (seconds, what)
+        time.sleep(0.002)
+
+
+def unpacks(frame):
+    """Whether ``frame``, which a signal has interrupted, runs while the layer unpacks a message."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "asgi_redis.codec":
+            return True
+        frame = frame.f_back
+    return False

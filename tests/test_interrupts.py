@@ -1,0 +1,224 @@
+"""Exceptions that signal handlers raise: Ctrl-C, a soft time limit, a second one. They lose nothing, break nothing."""
+from __future__ import unicode_literals
+
+import logging
+import os
+import signal
+import sys
+
+import pytest
+import redis
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import Server
+
+from . import patience, servers
+from .patience import receive_within, until
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals"),
+    # What is raised while an object is deleted, Python only reports.
+    pytest.mark.filterwarnings("ignore:Exception ignored"),
+]
+
+
+class Stop(BaseException):
+    """As KeyboardInterrupt and SystemExit are."""
+
+
+class TimeLimit(Exception):
+    """As the soft time limits of task queues are."""
+
+
+@pytest.fixture(params=[Stop, TimeLimit], ids=["stop", "time limit"])
+def error(request):
+    """What the signal handler raises."""
+    return request.param
+
+
+def is_at_work(frame):
+    """Whether ``frame`` is of the layer, or of what it calls; but for handlers of the log, and what reports errors."""
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").split(".")[0]
+        if package in ("asgi_redis", "logging", "_pytest"):
+            return package == "asgi_redis"
+        frame = frame.f_back
+    return False
+
+
+def interrupted(call, error, after=0.0001, times=1, where=is_at_work):
+    """
+    Whether ``error`` comes out of ``call()``, when a signal handler raises it.
+
+    It does so ``times`` times, ``after`` seconds from now and then every 0.1 ms, if ``where(frame)`` is true.
+    """
+    left = [times]
+
+    def handle(_, frame):
+        if left[0] and where(frame):
+            left[0] -= 1
+            raise error()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, after, 0.0001)
+    try:
+        call()
+    except error:
+        return True
+    finally:
+        left[0] = 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return False
+
+
+@pytest.mark.parametrize("times", [1, 2, 10])
+def test_what_comes_after_an_interrupted_wait_is_received(make_layer, monkeypatch, error, times):
+    patience.hurry_pops(monkeypatch)
+    layer = make_layer()
+    layer.blpop_timeout = 1
+    names = ["normal.%d" % number for number in range(10)]
+    for name in names:
+        assert interrupted(lambda: layer.receive([name], block=True), error, 0.02, times)  # noqa: B023
+        layer.send(name, {"name": name})
+    client = servers.client_of(layer)
+    until(lambda: client.info("clients")["blocked_clients"] == 0, "nobody blocks")
+    found = receive_within(layer, names, count=len(names))
+    assert sorted(channel for channel, _ in found) == sorted(names)
+    assert layer.receive(names) == (None, None)
+
+
+# While it connects. To a server with a password, and a database of its own: what is half made is refused there, or
+# writes into database 0.
+
+
+class Calls(object):
+    """
+    Counts the functions of the layer and of redis-py that ``run(call)`` enters, and raises ``error`` in the place of
+    number ``last``: there, too, Python looks for signals.
+    """
+
+    def __init__(self, last=None, error=Stop):
+        self.last, self.error = last, error
+        self.count = 0
+
+    def run(self, call):
+        sys.settrace(self._trace)
+        try:
+            call()
+        except self.error:
+            pass
+        finally:
+            sys.settrace(None)
+
+    def _trace(self, frame, event, _):
+        if frame.f_globals.get("__name__", "").split(".")[0] in ("asgi_redis", "redis"):
+            self.count += 1
+            if self.count == self.last:
+                raise self.error()
+
+
+@pytest.fixture
+def protected():
+    with Server([str("--requirepass"), str("secret")]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("call", [
+    lambda layer: layer.send("normal", {}),
+    lambda layer: layer.receive(["normal"]),
+], ids=["send", "receive"])
+def test_a_connection_that_an_interrupt_left_half_made_is_not_used(protected, error, call):
+    def make():
+        return RedisChannelLayer(hosts=["redis://:secret@127.0.0.1:%d/3" % protected.port], capacity=10 ** 6)
+
+    make().send("scripts", {})
+    calls = Calls()
+    layer = make()
+    calls.run(lambda: call(layer))
+    steps = range(1, calls.count + 1)
+    failed = []
+    for step in steps:
+        layer = make()
+        Calls(step, error).run(lambda: call(layer))  # noqa: B023
+        try:
+            layer.send("after", {"step": step})
+        except Exception as after:
+            failed.append(after)
+    assert len(steps) > 100
+    assert redis.StrictRedis(port=protected.port, password="secret", db=0).keys("*") == []
+    assert failed == []
+    found = receive_within(make(), ["after"], count=len(steps))
+    assert [message["step"] for _, message in found] == list(steps)
+
+
+# While it unpacks. What is wrong with a message drops it; what comes from elsewhere does not.
+
+LARGE = {"numbers": list(range(300000))}
+
+
+@pytest.mark.parametrize("keys", [None, ["key"]], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("block", [False, True])
+def test_a_message_whose_unpacking_was_interrupted_comes_again(make_layer, caplog, error, keys, block):
+    layer = make_layer(symmetric_encryption_keys=keys)
+    layer.send("normal", LARGE)
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        assert interrupted(lambda: layer.receive(["normal"], block), error, where=patience.unpacks)
+        found = receive_within(layer, ["normal"], 4)
+    assert [message == LARGE for _, message in found] == [True]
+    assert caplog.records == []
+    assert layer.receive(["normal"]) == (None, None)
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_a_message_whose_own_unpacking_was_interrupted_comes_again(make_layer, caplog, error, block):
+    class Signalling(RedisChannelLayer):
+        signals = 1
+
+        def deserialize(self, message):
+            if self.signals:
+                self.signals -= 1
+                os.kill(os.getpid(), signal.SIGALRM)
+            return super(Signalling, self).deserialize(message)
+
+    other = make_layer()
+    layer = Signalling(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
+    layer.send("normal", {"n": 1})
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        assert interrupted(lambda: layer.receive(["normal"], block), error, after=20)
+        assert receive_within(layer, ["normal"], 4) == [("normal", {"n": 1})]
+    assert caplog.records == []
+    assert layer.receive(["normal"]) == (None, None)
+
+
+def test_a_message_in_memory_whose_unpacking_was_interrupted_comes_again(make_layer, caplog, error):
+    layer = make_layer()
+    layer.receive(["process!"])
+    for name in ("process!a", "process!b", "process!c"):
+        layer.group_add("crowd", name)
+    layer.send_group("crowd", LARGE)
+    found = [layer.receive(["process!"])]
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        assert interrupted(lambda: layer.receive(["process!"]), error, where=patience.unpacks)
+        found += receive_within(layer, ["process!"], 4, count=2)
+    assert sorted(name for name, _ in found) == ["process!a", "process!b", "process!c"]
+    assert all(message == LARGE for _, message in found)
+    assert caplog.records == []
+
+
+def test_a_message_that_its_own_unpacking_refuses_is_dropped(make_layer, caplog):
+    class Refusing(RedisChannelLayer):
+        def deserialize(self, message):
+            message = super(Refusing, self).deserialize(message)
+            if message["n"] == 0:
+                raise ValueError("s3cr3t")
+            return message
+
+    other = make_layer()
+    layer = Refusing(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
+    for number in range(2):
+        layer.send("normal", {"n": number})
+    with caplog.at_level(logging.ERROR, "asgi_redis"):
+        assert layer.receive(["normal"]) == ("normal", {"n": 1})
+    assert len(caplog.records) == 1
+    assert "normal" in caplog.text and "s3cr3t" not in caplog.records[0].getMessage()

@@ -1,0 +1,187 @@
+"""Who sends: threads, greenlets, signal handlers, forked children. What they were told is sent, arrives, once."""
+from __future__ import unicode_literals
+
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from . import servers
+
+#: Seconds that a program of these tests may take.
+PATIENCE = 40
+
+FUTURE = "from __future__ import print_function, unicode_literals"
+
+#: What all programs have: ``layer`` and ``send(name, number)``; in the end they print what was acknowledged.
+BEGIN = """
+import json, sys
+import six
+from asgi_redis import RedisChannelLayer
+
+url, prefix, stats_prefix, by = map(six.ensure_text, sys.argv[1:5])
+layer = RedisChannelLayer(hosts=[url], prefix=prefix, stats_prefix=stats_prefix, capacity=100000)
+layer.receive(["warm-up"])  # connects
+acknowledged = []
+
+def send(name, number):
+    message = {"name": name, "n": number}
+    if by == "group":
+        layer.send_group("crowd", message)
+    else:
+        layer.send("normal", message)
+    acknowledged.append([name, number])
+"""
+
+END = """
+print(json.dumps(acknowledged))
+"""
+
+THREADS = """
+import threading
+
+def at_once(function, count):
+    threads = [threading.Thread(target=function, args=("%d" % number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+GEVENT = """
+from gevent import joinall, monkey, spawn
+monkey.patch_all(thread=False)
+
+def at_once(function, count):
+    joinall([spawn(function, "%d" % number) for number in range(count)], raise_error=True)
+"""
+
+EVENTLET = """
+import eventlet
+eventlet.monkey_patch(thread=False)
+
+def at_once(function, count):
+    for greenlet in [eventlet.spawn(function, "%d" % number) for number in range(count)]:
+        greenlet.wait()
+"""
+
+FIFTY = """
+def send_many(name):
+    for number in range(40):
+        send(name, number)
+
+at_once(send_many, 50)
+"""
+
+SIGNALS = """
+import itertools, signal
+
+handled = itertools.count()
+over = False
+
+def handle(*_):
+    send("handler", next(handled))
+    if not over:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.0005)
+for number in range(1000):
+    send("main", number)
+over = True
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+#: Two workers, one after the other, that a parent which made the layer forks. Process ids come again: in a container
+#: with few of them within seconds.
+FORKS = """
+import os
+
+for name in ("first", "second"):
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.getpid = lambda: 4242
+        del acknowledged[:]
+        for number in range(20):
+            send(name, number)
+        os.write(ends[1], json.dumps(acknowledged).encode("ascii"))
+        os._exit(0)
+    os.close(ends[1])
+    with os.fdopen(ends[0]) as end:
+        acknowledged += json.load(end)
+    os.waitpid(child, 0)
+"""
+
+#: To greenlets whose threads are not patched, all of them are in one thread.
+KINDS = {"threading": THREADS, "gevent": GEVENT, "eventlet": EVENTLET}
+
+
+@pytest.fixture(params=["channel", "group"])
+def by(request):
+    """How it is sent."""
+    return request.param
+
+
+@pytest.fixture
+def layer(make_layer):
+    layer = make_layer(capacity=100000)
+    layer.group_add("crowd", "normal")
+    return layer
+
+
+def acknowledged(program, layer, by):
+    """What ``program``, run by a Python of its own, was told is sent: a sorted list of (name, number)."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program] + servers.hosts(1, layer.prefix, layer.stats_prefix)
+        + [layer.prefix, layer.stats_prefix, by],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+    )
+    timer = threading.Timer(PATIENCE, process.kill)
+    timer.start()
+    output, errors = process.communicate()
+    timer.cancel()
+    assert process.returncode == 0, errors.decode("utf-8", "replace")[-2000:]
+    return sorted(map(tuple, json.loads(output.decode("ascii"))))
+
+
+def arrived(layer):
+    """What arrived: a sorted list of (name, number)."""
+    found = iter(lambda: layer.receive(["normal"])[1], None)
+    return sorted((message["name"], message["n"]) for message in found)
+
+
+def check(sent, found):
+    """Each of ``sent`` is in ``found`` once, and nothing else is."""
+    lost = len(set(sent) - set(found))
+    doubled = sum(count > 1 for count in collections.Counter(found).values())
+    assert (lost, doubled) == (0, 0), "of %d, %d were lost, %d came twice" % (len(sent), lost, doubled)
+    assert found == sent
+
+
+@pytest.mark.parametrize("module", sorted(KINDS))
+def test_fifty_send_at_once(layer, by, module):
+    pytest.importorskip(module, reason="%s is not installed: pip install %s" % (module, module))
+    sent = acknowledged(FUTURE + KINDS[module] + BEGIN + FIFTY + END, layer, by)
+    assert len(sent) == 2000
+    check(sent, arrived(layer))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+def test_a_signal_handler_sends_while_the_program_sends(layer, by):
+    sent = acknowledged(FUTURE + BEGIN + SIGNALS + END, layer, by)
+    assert len(sent) > 1050
+    check(sent, arrived(layer))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_a_process_id_is_used_again_under_a_parent_that_made_the_layer(layer, by):
+    sent = acknowledged(FUTURE + BEGIN + FORKS + END, layer, by)
+    assert len(sent) == 40
+    check(sent, arrived(layer))
