@@ -1,0 +1,32 @@
+"""
+Every knob by which the tests of outages shorten the library's own waits.
+
+Nothing else in these tests touches what is not public, so this is the only module to change along with the core.
+"""
+from __future__ import unicode_literals
+
+import inspect
+
+from asgi_redis import BaseRedisChannelLayer, waiting
+
+
+def hurry(monkeypatch, layer, reply=None, remind=None):
+    """
+    Shorten the waits of ``layer``, all in seconds. To be called before the layer connects.
+
+    ``reply``: how long a server may take to answer a command, and how late it may answer a blocking pop. ``remind``:
+    how long after a line in the log that says an outage goes on the next one follows.
+    """
+    if reply is not None:
+        monkeypatch.setattr(waiting, "GRACE", reply)
+        for index in range(layer.ring_size):
+            layer.connection(index).connection_pool.connection_kwargs["socket_timeout"] = reply
+    if remind is not None:
+        pass  # this release never says again that an outage goes on
+
+
+def default_reconnect_timeout():
+    """The ``reconnect_timeout`` of a layer that is made without one."""
+    spec = getattr(inspect, "getfullargspec", None) or inspect.getargspec
+    names, _, _, defaults = spec(BaseRedisChannelLayer.__init__)[:4]
+    return dict(zip(reversed(names), reversed(defaults)))["reconnect_timeout"]

@@ -1,0 +1,187 @@
+"""Servers in trouble, and the workers that must live through it."""
+from __future__ import unicode_literals
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from .servers import free_port
+
+#: How long, in seconds, a test waits at most for what must happen at some time.
+PATIENCE = 15
+
+needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")
+
+
+class Gone(object):
+    """An address where nothing listens."""
+
+    def __init__(self):
+        self.port = free_port()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    @property
+    def url(self):
+        return "redis://127.0.0.1:%d/0" % self.port
+
+
+class Silent(object):
+    """A server that accepts every connection, ``accepted`` so far, and never answers on any."""
+
+    def __init__(self):
+        self.accepted = 0
+        self._connections = []
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(100)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.daemon = True
+
+    def _accept(self):
+        while True:
+            try:
+                connection = self._listener.accept()[0]
+            except (OSError, socket.error):
+                return
+            self._connections.append(connection)
+            self.accepted += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except (OSError, socket.error):
+            pass
+        self._listener.close()
+        self._thread.join()
+        for connection in self._connections:
+            connection.close()
+
+    @property
+    def url(self):
+        return "redis://127.0.0.1:%d/0" % self.port
+
+
+class Stopped(object):
+    """``server`` does nothing inside this ``with`` block, though the system accepts connections for it."""
+
+    def __init__(self, server):
+        self.pid = server.process.pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def __exit__(self, *error):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+class Worker(threading.Thread):
+    """
+    Receives in a loop, as workers do, from the entry of a ``with`` block until its end, or until a receive raises.
+
+    ``found``: all (channel, message). ``idle``: when each receive returned nothing. ``error``: what was raised.
+    """
+
+    def __init__(self, layer, channels):
+        super(Worker, self).__init__()
+        self.daemon = True
+        self.layer = layer
+        self.channels = channels
+        self.found = []
+        self.idle = []
+        self.error = None
+        self.ended = False
+        self.changed = threading.Condition()
+
+    def run(self):
+        while not self.ended:
+            try:
+                found = self.layer.receive(self.channels, block=True)
+            except Exception as error:
+                with self.changed:
+                    self.error = error
+                    self.changed.notify_all()
+                return
+            with self.changed:
+                self.idle.append(time.time()) if found[0] is None else self.found.append(found)
+                self.changed.notify_all()
+
+    def wait_for(self, check, seconds=PATIENCE):
+        """Wait until ``check()`` is true; it is asked after each receive. Returns whether it is."""
+        deadline = time.time() + seconds
+        with self.changed:
+            while not check() and time.time() < deadline:
+                self.changed.wait(0.1)
+            return bool(check())
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.ended = True
+        self.join(PATIENCE)
+        assert not self.is_alive(), "a blocking receive does not return"
+
+
+def took(function, *arguments):
+    """How many seconds a call takes, and the error that it raises, or None."""
+    begun = time.time()
+    try:
+        function(*arguments)
+    except Exception as error:
+        return time.time() - begun, error
+    return time.time() - begun, None
+
+
+def error_of(function, *arguments):
+    """What a call raises."""
+    error = took(function, *arguments)[1]
+    assert error is not None, "no error"
+    return error
+
+
+def calls_within(seconds, most, function, *arguments):
+    """How many calls, up to ``most``, can be made in this time, whether they raise or not."""
+    deadline = time.time() + seconds
+    for number in range(most):
+        took(function, *arguments)
+        if time.time() > deadline:
+            return number
+    return most
+
+
+def in_threads(count, function):
+    """Call ``function()`` in this many threads at once, and wait for all. Returns how many seconds that took."""
+    begun = time.time()
+    threads = [threading.Thread(target=function) for _ in range(count)]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    for thread in threads:
+        thread.join(4 * PATIENCE)
+        assert not thread.is_alive(), "a thread does not end"
+    return time.time() - begun
+
+
+def records(caplog, level=logging.INFO):
+    """What this package has logged, at this level or above."""
+    return [record for record in caplog.records if record.name.startswith("asgi_redis") and record.levelno >= level]
+
+
+def levels(caplog):
+    return [record.levelname for record in records(caplog)]
