@@ -25,7 +25,7 @@ def server_binary():
     found = os.environ.get("ASGI_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
-    for module in ("asgi_redis.tools.embedded", "asgi_redis.embedded"):
+    for module in ("asgi_redis.tools.embedded", "asgi_redis.tools.embedded"):
         try:
             return importlib.import_module(module).server_binary()
         except Exception:  # no such module, none of its dependencies, or no server

@@ -5,24 +5,23 @@ import time
 
 from redis.exceptions import ConnectionError, TimeoutError
 
-from asgi_redis import waiting
+from asgi_redis.server import times
 
 #: Seconds until a message must have been received again, beyond the wait of a blocking receive.
 FOUND_WITHIN = 8
 
 
 def hurry(layer, reply=0.3):
-    """Let ``layer`` give up a reply after ``reply`` seconds (default: 5), on all connections that it makes from now."""
+    """Let ``layer`` give up a reply after ``reply`` seconds (default: 2), on all connections that it makes from now."""
     for index in range(layer.ring_size):
-        pool = layer.connection(index).connection_pool
-        pool.connection_kwargs["socket_timeout"] = reply
-        pool.disconnect()
-        pool.reset()  # a connection keeps the timeout that it was made with
+        layer.connection(index).connection_pool.connection_kwargs["socket_timeout"] = reply
+        for session in layer._parts.shards[index]._sessions:
+            session.close()  # a connection keeps the timeout that it was made with
 
 
 def hurry_pops(monkeypatch, grace=0.3):
     """Let layers give up a blocking pop that is ``grace`` seconds late (default in production: 2)."""
-    monkeypatch.setattr(waiting, "GRACE", grace)
+    monkeypatch.setattr(times, "GRACE", grace)
 
 
 def receive_within(layer, channels, seconds=FOUND_WITHIN, count=1):

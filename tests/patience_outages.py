@@ -5,9 +5,8 @@ Nothing else in these tests touches what is not public, so this is the only modu
 """
 from __future__ import unicode_literals
 
-import inspect
-
-from asgi_redis import BaseRedisChannelLayer, waiting
+from asgi_redis import RedisChannelLayer
+from asgi_redis.server import times
 
 
 def hurry(monkeypatch, layer, reply=None, remind=None):
@@ -18,15 +17,13 @@ def hurry(monkeypatch, layer, reply=None, remind=None):
     how long after a line in the log that says an outage goes on the next one follows.
     """
     if reply is not None:
-        monkeypatch.setattr(waiting, "GRACE", reply)
+        monkeypatch.setattr(times, "GRACE", reply)
         for index in range(layer.ring_size):
             layer.connection(index).connection_pool.connection_kwargs["socket_timeout"] = reply
     if remind is not None:
-        pass  # this release never says again that an outage goes on
+        monkeypatch.setattr(times, "LOG_AGAIN", remind)
 
 
 def default_reconnect_timeout():
     """The ``reconnect_timeout`` of a layer that is made without one."""
-    spec = getattr(inspect, "getfullargspec", None) or inspect.getargspec
-    names, _, _, defaults = spec(BaseRedisChannelLayer.__init__)[:4]
-    return dict(zip(reversed(names), reversed(defaults)))["reconnect_timeout"]
+    return RedisChannelLayer().reconnect_timeout

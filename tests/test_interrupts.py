@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from . import patience, servers
 from .patience import receive_within, until

@@ -135,10 +135,13 @@ class Groups(object):
                 try:
                     refused, unannounced = self._send_chunk(shard, chunk)
                 except RedisError as error:
-                    errors.append(error)
                     if not is_outage(error):
                         raise
-                    break
+                    rest = [entry for entry in chunk if not error.was_sent and entry.goes_on()]
+                    again += rest
+                    if len(rest) < len(chunk):
+                        errors.append(error)
+                    continue
                 for entry in refused:
                     (again if entry.goes_on() else full).append(entry)
                 again += [self._entry(seal, batch.queue, [name]) for batch in unannounced for name in batch.members]
@@ -151,7 +154,8 @@ class Groups(object):
         session = shard.borrow()
         try:
             number = session.reserve(len(entries))
-            reply = shard.ask(session, self._command(shard, session, number, singles, batches))
+            elsewhere = all([entry.others for entry in entries])
+            reply = shard.ask(session, self._command(shard, session, number, singles, batches), elsewhere)
         finally:
             shard.give_back(session)
         places = singles + batches

@@ -13,7 +13,8 @@ class Batch(object):
     """
     One message for several channels.
 
-    ``names``: the channels that have not got it. ``copy``: a function that makes the message, the caller's own.
+    ``names``: the channels that have not got it. ``copy``: a function that makes the message, the caller's own, or None
+    if that can't be made any more.
     ``deadline``: when it expires, by ``monotonic``.
     """
 
@@ -79,17 +80,19 @@ class Inbox(object):
         with self._lock:
             here = [queue for queue in queues if queue in self._batches]
             random.shuffle(here)
-            found = next((taken for taken in map(self._take, here) if taken), None)
-        return (found[0], found[1]()) if found else None
+            return next((found for found in map(self._take, here) if found), None)
 
     def _take(self, queue):
-        """(channel, copy function) from the head of ``queue``, or None."""
+        """(channel, message) from the head of ``queue``, or None."""
         batches, found = self._batches[queue], None
-        while batches and batches[0].deadline < monotonic():
-            batches.popleft()
-        if batches:
-            found = batches[0].names.popleft(), batches[0].copy
-            if not batches[0].names:
+        while batches and not found:
+            batch = batches[0]
+            if batch.deadline >= monotonic():
+                # First made, then taken out: if it is interrupted, it stays.
+                message = batch.copy()
+                if message is not None:
+                    found = batch.names.popleft(), message
+            if not found or not batch.names:
                 batches.popleft()
         if not batches:
             del self._batches[queue]

@@ -121,11 +121,9 @@ class OpenPops(object):
     # Putting back.
 
     def due(self, shards):
-        """How long until something of ``shards`` is to be looked at, in seconds; None if there is nothing."""
-        if not self._entries:
-            return None
+        """When something of ``shards`` is to be looked at, by ``monotonic``; None if there is nothing."""
         waiting = [entry.due for entry in list(self._entries.values()) if entry.shard in shards and not entry.in_use]
-        return max(min(waiting) - monotonic(), 0) if waiting else None
+        return min(waiting) if waiting else None
 
     def settle(self, shard):
         """Put back what is due on ``shard``. redis-py's errors: then the rest stays."""

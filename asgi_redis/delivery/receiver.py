@@ -214,6 +214,7 @@ class Receiver(object):
         on). ``popped``: the key of a message that was popped from the first of them, but not read.
         """
         if self._pops:
+            part.shard.check_available(receiving)
             self._pops.settle(part.shard)
         if order is None:
             order = part.orders[int(random.random() * len(part.orders))]
@@ -258,28 +259,29 @@ class Receiver(object):
 
         Of a batch, the first; the others wait in memory.
         """
-        opened = self._opened(queue, body)
+        def is_for(name):
+            return isinstance(name, type("")) and self._non_local_name(name) == queue
+
+        opened = self._made(queue, lambda: self._envelope.open(queue, body, is_for))
         if opened is None:
             return None
         names, message = opened
         if len(names) > 1:
             # The message lives on under the session's name, for as long as it had left.
             left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
-            copy = self._envelope.copier(message)
+            make = self._envelope.copier(message)
+            copy = lambda: self._made(queue, make)  # noqa: E731
             self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
         return names[0], message
 
-    def _opened(self, queue, body):
-        """(channels, message), or None if the body is no message: the reader must go on."""
-        def is_for(name):
-            return isinstance(name, type("")) and self._non_local_name(name) == queue
-
+    def _made(self, queue, make):
+        """``make()``, which unpacks a message from ``queue``; None if it is none: the reader must go on."""
         try:
-            return self._envelope.open(queue, body, is_for)
+            return make()
         except Exception as first:
             # It may come from a signal handler, and not be about the message: then the message is good the next time.
             try:
-                self._envelope.open(queue, body, is_for)
+                make()
             except Exception as error:
                 reason = error if isinstance(error, BadMessage) else type(error).__name__
                 logger.error("Dropped a message on %s: %s.", queue, reason, extra={"channel": queue})
@@ -324,10 +326,10 @@ class Receiver(object):
         """
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
         ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
-        if self._pops:
-            due = self._pops.due(plan.shards)
-            ends += [monotonic() + due] if due is not None else []
         parts = [part for part in plan.parts if part.shard not in unavailable]
+        due = self._pops.due([part.shard for part in parts])
+        if due is not None:
+            ends.append(due)
         with self._inbox.watched_by(waiter):
             if waiter.stopped or (self._inbox and self._inbox.holding(plan.channels)):
                 return None

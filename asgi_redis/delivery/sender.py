@@ -61,7 +61,7 @@ class Sender(object):
             session = shard.borrow()
             return shard.ask(session, self._command(shard, session, queue, body, capacity, elsewhere), elsewhere) == 1
         except RedisError as error:
-            if not elsewhere or not is_outage(error) or (session is not None and session.sent):
+            if not elsewhere or not is_outage(error) or error.was_sent:
                 raise
             return False
         finally:

@@ -1,7 +1,6 @@
 """The specification's statistics and flush extensions."""
 from __future__ import unicode_literals
 
-import logging
 import re
 
 from redis.exceptions import RedisError, ResponseError
@@ -10,8 +9,6 @@ from ..server import scripts
 from ..server.connections import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
 from ..server.shard import UnsupportedRedis
-
-logger = logging.getLogger(__name__)
 
 #: How many keys a step of ``flush`` looks at: well under a millisecond of the server's time.
 SCANNED_AT_ONCE = 1000
@@ -41,7 +38,7 @@ class Statistics(object):
         return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
 
     def _from_each(self, ask):
-        """[``ask(shard)``, ...]. Shards that are unavailable are logged; redis-py's error if all are."""
+        """[``ask(shard)``, ...] of the shards that are available; the log names the others. redis-py's error if none is."""
         found, missing = [], []
         for shard in self._shards.all():
             try:
@@ -49,11 +46,9 @@ class Statistics(object):
             except RedisError as error:
                 if not is_outage(error):
                     raise
-                missing.append((shard, error))
+                missing.append(error)
         if missing and not found:
-            raise missing[0][1]
-        for shard, error in missing:
-            logger.warning("The statistics are without %s: %s", shard, error, extra=shard.log_attributes)
+            raise missing[0]
         return found
 
 

@@ -111,7 +111,7 @@ class Breaker(object):
             return None
         if self.pause() or not self._probing.acquire(False):
             return None
-        return self._patience if receiving else times.SHORTEST_PATIENCE
+        return self._patience if receiving else min(self._patience, 1)
 
     def end_probe(self):
         self._probing.release()

@@ -15,6 +15,11 @@ from . import resp, times
 from .sockets import readable
 
 try:
+    import redis.driver_info  # noqa: F401
+    HAS_DRIVER_INFO = True
+except ImportError:
+    HAS_DRIVER_INFO = False
+try:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 except ImportError:  # redis-py before 4.1
@@ -93,6 +98,8 @@ def connect_options(options, unix=False):
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
         defaults["protocol"] = 2
+        # Neither name nor version is told to the server: that is two round trips for each connection.
+        defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
     return dict(defaults, **options)
 
 
@@ -211,8 +218,9 @@ def with_address(error, client):
     address = address_of(client)
     if isinstance(error, MasterNotFoundError):  # some redis-py's quote the Sentinels' password
         error.args = ("No master is known of %s" % address,)
-    elif isinstance(error, (ConnectionError, TimeoutError, AuthenticationError)) and address not in str(error):
-        error.args = ("%s (%s)" % (error, address),)
     elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)
+    elif isinstance(error, (ConnectionError, TimeoutError)) or is_outage(error):
+        if address not in str(error):
+            error.args = ("%s (%s)" % (error, address),)
     return error

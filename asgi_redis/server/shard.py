@@ -133,7 +133,8 @@ class Shard(object):
         """
         The reply to a packed command. Repeats it, for a second from the first failure, while the shard is unavailable.
 
-        ``elsewhere``: the caller can do without this shard, so a command that was not sent is not repeated.
+        ``elsewhere``: the caller can do without this shard, so a command that was not sent is not repeated. Errors have
+        an attribute ``was_sent``, False if the server surely has not done the command.
         """
         session.sent = False
         now = times.monotonic()
@@ -143,7 +144,11 @@ class Shard(object):
             session.sent = True
             reply = session.ask(command)
         except RedisError as error:
-            reply = self._ask_again(session, command, error, elsewhere)
+            try:
+                reply = self._ask_again(session, command, error, elsewhere)
+            except RedisError as error:
+                error.was_sent = session.sent
+                raise
         done = times.monotonic()
         session.sent = False
         session.idle_at = done + times.IDLE_CHECK
@@ -274,7 +279,7 @@ class Shard(object):
             return
         patience = self.breaker.begin_probe(receiving)
         if patience is None:
-            raise self.breaker.refusal()
+            raise not_sent(self.breaker.refusal())
         session = Session(self.keys)
         try:
             self.connect(session, patience)
@@ -283,11 +288,16 @@ class Shard(object):
             self.place.follow(error)
             if is_outage(error):
                 self.breaker.failed(error)
-            raise error
+            raise not_sent(error)
         finally:
             self.breaker.end_probe()
         self._sessions.add(session)
         self._free.append(session)
+
+
+def not_sent(error):
+    error.was_sent = False
+    return error
 
 
 def reply_timeout(client):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from ..servers import eventually
 from ..troubles import Stopped, needs_stop
