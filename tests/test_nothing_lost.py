@@ -13,6 +13,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import Server
 
 from .faults.proxy import Cut, Hold, Pass, Proxy
+from .patience import hurry, until
 from .test_blocking import Reader, wait_until_blocked
 
 
@@ -70,8 +71,7 @@ def test_a_blocking_receive_gets_it_by_itself(proxy, layer, direct):
     direct.send("normal", {"n": 0})
     cut = proxy.mode = Cut(1)
     reader = Reader(layer, ["normal"])
-    while not cut.swallowed:
-        time.sleep(0.001)
+    until(lambda: cut.swallowed, "an answer is swallowed")
     proxy.mode = Pass()
     reader.join()
     assert reader.found == ("normal", {"n": 0})
@@ -89,8 +89,7 @@ def test_what_a_reader_got_does_not_come_again(proxy, layer, direct):
 
 
 def test_a_receive_that_reaches_the_server_late_takes_nothing(proxy, layer, direct):
-    layer.connection(0).connection_pool.connection_kwargs["socket_timeout"] = 0.2
-    layer.connection(0).connection_pool.disconnect()
+    hurry(layer)
     layer.receive(["normal"])
     held = proxy.mode = Hold()
     with pytest.raises(TimeoutError):
@@ -100,8 +99,9 @@ def test_a_receive_that_reaches_the_server_late_takes_nothing(proxy, layer, dire
     direct.send("normal", {"n": 0})
     calls = direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"]
     held.let_go()
-    while direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"] == calls:
-        time.sleep(0.001)
+    until(
+        lambda: direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"] > calls, "it reaches the server"
+    )
     assert layer.receive(["normal"]) == ("normal", {"n": 0})
 
 
