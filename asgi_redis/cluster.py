@@ -126,7 +126,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             raise ValueError("connection_kwargs must have no db: a Redis Cluster has but one database.")
         for name in ("prefix", "stats_prefix"):
             if set("{}") & set(getattr(self, name)):
-                raise ValueError("%s must have no braces on a Redis Cluster: there they are the hash tag." % name)
+                raise ValueError("%s must have no { or } on a Redis Cluster, where they mark the hash tag." % name)
         self._tags = slot_tags(shards)
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:

@@ -16,8 +16,8 @@ from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 from .faults.proxy import Proxy
+from .patience import attempt
 from .test_blocking import Reader, wait_until_blocked
-from .troubles import error_of
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_send_tries_again_for_a_second(server):
         layer.send("normal", {"n": 2})
     assert 0.5 < time.time() - begun < 2
     server.start()
-    servers.eventually(lambda: error_of(layer.send, "normal", {"n": 3}) is None, "sends succeed again")
+    servers.eventually(lambda: attempt(layer.send, "normal", {"n": 3}) is None, "sends succeed again")
     assert layer.receive(["normal"]) == ("normal", {"n": 3})
 
 

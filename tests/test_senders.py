@@ -14,7 +14,7 @@ import pytest
 from . import servers
 
 #: Seconds that a program of these tests may take.
-PATIENCE = 40
+PATIENCE = 30
 
 FUTURE = "from __future__ import print_function, unicode_literals"
 
@@ -146,7 +146,9 @@ def acknowledged(program, layer, by):
     timer = threading.Timer(PATIENCE, process.kill)
     timer.start()
     output, errors = process.communicate()
+    in_time = timer.is_alive()
     timer.cancel()
+    assert in_time, "The program did not end in %d seconds." % PATIENCE
     assert process.returncode == 0, errors.decode("utf-8", "replace")[-2000:]
     return sorted(map(tuple, json.loads(output.decode("ascii"))))
 

@@ -1,15 +1,19 @@
 """What may have left its queue without being received, and how it is put back."""
 from __future__ import unicode_literals
 
+import logging
 import math
 import threading
 
 from redis.exceptions import RedisError
 
 from ..server import scripts, times
+from ..server.connections import is_outage
 from ..server.keys import random_name
 from ..server.times import monotonic
 from ..server.waiting import BlockingPop
+
+logger = logging.getLogger(__name__)
 
 
 class OpenPop(object):
@@ -114,7 +118,7 @@ class OpenPops(object):
             if id(entry) in self._entries:
                 self._settle(entry)
         except RedisError:
-            entry.due = monotonic() + times.SHORTEST_PATIENCE
+            pass  # it stays, and is settled once the shard is available
         finally:
             entry.in_use = False
 
@@ -126,14 +130,20 @@ class OpenPops(object):
         return min(waiting) if waiting else None
 
     def settle(self, shard):
-        """Put back what is due on ``shard``. redis-py's errors: then the rest stays."""
+        """Put back what is due on ``shard``. redis-py's errors, if it is unavailable: then the rest stays."""
         # A thread that finds another at work leaves it to that.
         if not self._lock.acquire(False):
             return
         try:
             for entry in list(self._entries.values()):
                 if entry.shard is shard and entry.is_due(monotonic()):
-                    self._settle(entry)
+                    try:
+                        self._settle(entry)
+                    except RedisError as error:
+                        if is_outage(error):
+                            raise
+                        self.strike_out(entry)
+                        logger.error("%s does not take messages back: %s", shard, error, extra=shard.log_attributes)
         finally:
             self._lock.release()
 

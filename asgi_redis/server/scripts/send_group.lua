@@ -35,6 +35,7 @@ end
 local runs, batches = tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_body = 10 + (runs + batches) * 3
 local sent = 0
+local were_empty = {}
 
 local function put(place, capacity, body, channels)
     local queue = KEYS[place + 2]
@@ -46,7 +47,9 @@ local function put(place, capacity, body, channels)
     redis.call('SET', message, body, 'PX', ARGV[3])
     redis.call('RPUSH', queue, message)
     redis.call('PEXPIRE', queue, ARGV[3] + 1000)
-    if length == 0 then
+    if length == 0 or were_empty[queue] then
+        -- Pops that wait are served after the script, each with another entry.
+        were_empty[queue] = true
         if redis.call('LPUSH', queue .. '#noted', message) > 200 then
             redis.call('LTRIM', queue .. '#noted', 0, 99)
         end
