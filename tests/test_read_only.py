@@ -1,102 +1,35 @@
 """A server that answers reads and refuses writes is unavailable: a replica, MISCONF, NOREPLICAS."""
 from __future__ import unicode_literals
 
-import contextlib
 import logging
 import os
 import time
 
 import pytest
-import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from asgi_redis import RedisChannelLayer
 
 from .servers import Server, eventually
-from .troubles import Worker, calls_within, error_of, levels, records, took
+from .troubles import (
+    Worker,
+    calls_within,
+    can_not_save,
+    client_of,
+    error_of,
+    has_no_replicas,
+    is_replica,
+    is_replica_that_serves_nothing,
+    levels,
+    records,
+    took,
+)
 
 #: How long, in seconds, tests look at what an outage costs.
 WATCHED = 2.5
 
 #: How many commands may reach the server in that time: some ten tries, with those that open a connection.
 FEW = 40
-
-
-def client_of(server):
-    return redis.StrictRedis(port=server.port, decode_responses=True)
-
-
-def set_option(server, names, value):
-    """CONFIG SET the first of ``names`` that the server has: some have newer ones."""
-    for name in names:
-        try:
-            client_of(server).config_set(name, value)
-            return
-        except ResponseError:
-            if name == names[-1]:
-                raise
-
-
-# Each: refuses writes inside the ``with`` block, and serves again after it.
-
-
-@contextlib.contextmanager
-def is_replica(server):
-    """Of a master that is gone: what a failover behind a fixed address leaves for a while."""
-    client_of(server).execute_command("SLAVEOF", "127.0.0.1", 1)
-    try:
-        yield
-    finally:
-        client_of(server).execute_command("SLAVEOF", "NO", "ONE")
-
-
-@contextlib.contextmanager
-def can_not_save(server):
-    """MISCONF: there is a folder where its dump would go."""
-    client = client_of(server)
-    folder = os.path.join(server.folder, client.config_get("dbfilename")["dbfilename"])
-    os.mkdir(folder)
-    client.config_set("save", "3600 1000000")
-    client.config_set("stop-writes-on-bgsave-error", "yes")
-    save(client, "err")
-    try:
-        yield
-    finally:
-        os.rmdir(folder)
-        save(client, "ok")
-        client.config_set("save", "")
-
-
-def save(client, status):
-    """Try to, until the last try has ended so."""
-    def has_status():
-        info = client.info("persistence")
-        if info["rdb_last_bgsave_status"] != status and not info["rdb_bgsave_in_progress"]:
-            client.bgsave()
-        return info["rdb_last_bgsave_status"] == status
-
-    eventually(has_status, "saving ends with %s" % status)
-
-
-@contextlib.contextmanager
-def has_no_replicas(server):
-    """NOREPLICAS: it wants one."""
-    names = ["min-replicas-to-write", "min-slaves-to-write"]
-    set_option(server, names, 1)
-    try:
-        yield
-    finally:
-        set_option(server, names, 0)
-
-
-@contextlib.contextmanager
-def is_replica_that_serves_nothing(server):
-    """MASTERDOWN, also to reads."""
-    names = ["replica-serve-stale-data", "slave-serve-stale-data"]
-    set_option(server, names, "no")
-    with is_replica(server):
-        yield
-    set_option(server, names, "yes")
 
 
 REFUSALS = [is_replica, can_not_save, has_no_replicas, is_replica_that_serves_nothing]

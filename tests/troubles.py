@@ -1,6 +1,7 @@
 """Servers in trouble, and the workers that must live through it."""
 from __future__ import unicode_literals
 
+import contextlib
 import logging
 import os
 import signal
@@ -9,8 +10,10 @@ import threading
 import time
 
 import pytest
+import redis
+from redis.exceptions import ResponseError
 
-from .servers import free_port
+from .servers import eventually, free_port
 
 #: How long, in seconds, a test waits at most for what must happen at some time.
 PATIENCE = 15
@@ -87,6 +90,86 @@ class Stopped(object):
 
     def __exit__(self, *error):
         os.kill(self.pid, signal.SIGCONT)
+
+
+def client_of(server):
+    return redis.StrictRedis(port=server.port, decode_responses=True)
+
+
+def set_option(server, names, value):
+    """CONFIG SET the first of ``names`` that the server has: some have newer ones."""
+    for name in names:
+        try:
+            client_of(server).config_set(name, value)
+            return
+        except ResponseError:
+            if name == names[-1]:
+                raise
+
+
+# Each makes a server refuse writes inside the ``with`` block.
+
+
+@contextlib.contextmanager
+def is_replica(server):
+    """Of a master that is gone: what a failover behind a fixed address leaves for a while."""
+    client_of(server).execute_command("SLAVEOF", "127.0.0.1", 1)
+    try:
+        yield
+    finally:
+        client_of(server).execute_command("SLAVEOF", "NO", "ONE")
+
+
+@contextlib.contextmanager
+def can_not_save(server):
+    """MISCONF: there is a folder where its dump would go."""
+    client = client_of(server)
+    folder = os.path.join(server.folder, client.config_get("dbfilename")["dbfilename"])
+    os.mkdir(folder)
+    client.config_set("save", "3600 1000000")
+    client.config_set("stop-writes-on-bgsave-error", "yes")
+    save(client, "err")
+    try:
+        yield
+    finally:
+        os.rmdir(folder)
+        save(client, "ok")
+        client.config_set("save", "")
+
+
+def save(client, status):
+    """Try to, until the last try has ended so."""
+    def has_status():
+        info = client.info("persistence")
+        if info["rdb_last_bgsave_status"] != status and not info["rdb_bgsave_in_progress"]:
+            client.bgsave()
+        return info["rdb_last_bgsave_status"] == status
+
+    eventually(has_status, "saving ends with %s" % status)
+
+
+@contextlib.contextmanager
+def has_no_replicas(server):
+    """NOREPLICAS: it wants one."""
+    names = ["min-replicas-to-write", "min-slaves-to-write"]
+    set_option(server, names, 1)
+    try:
+        yield
+    finally:
+        set_option(server, names, 0)
+
+
+@contextlib.contextmanager
+def is_replica_that_serves_nothing(server):
+    """MASTERDOWN, also to reads."""
+    names = ["replica-serve-stale-data", "slave-serve-stale-data"]
+    set_option(server, names, "no")
+    with is_replica(server):
+        yield
+    set_option(server, names, "yes")
+
+
+# Workers and their calls.
 
 
 class Worker(threading.Thread):

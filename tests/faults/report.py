@@ -9,6 +9,7 @@ import redis
 import asgi_redis
 from asgi_redis.tools.embedded import server_binary
 
+from . import costs
 from .scenarios import CUT_EVERY, LASTS
 from .traffic import BURST, READERS, WRITERS
 from .verdict import NOT_REPLICATED
@@ -44,6 +45,12 @@ longest send
    Seconds until a send returned or raised.
 whole again
    Seconds from the end of the fault until a message had been sent and received on every channel.
+lines
+   Lines that the four processes logged, from the beginning of the fault until the traffic was whole again.
+commands
+   Commands that all servers processed in that time, with those that scripts run and those that replicas are sent.
+CPU
+   Seconds of CPU time that the four processes took in that time.
 
 
 What a fault explains
@@ -58,12 +65,22 @@ What a fault explains
 Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return; nor do answers
 that a proxy swallows, every {cut_every}th, explain anything. A fault that did more than it explains is marked "fails".
 
+What a fault may cost
+---------------------
+
+Until the traffic is whole again, a process may log {lines} lines, and {lines_a_second} more each second. Servers may
+process {commands} commands for each message that is sent or received, and {commands_a_second} each second on each
+server. A process may take {cpu} s of CPU time each second, and {cpu_a_message} s for each message. A fault that costs
+more is marked "fails" too.
+
 Where answers are cut, delayed, held up or dropped, and where connections are left half open (their servers' ends are
 gone, and the clients are not told), a TCP proxy stands before each server. Servers of Sentinel and Cluster tell clients
 their own addresses, past any proxy, so these faults are not tried there.
 """
 
-COLUMNS = ["fault", "acknowledged", "lost", "twice", "disordered", "longest send", "whole again"]
+COLUMNS = [
+    "fault", "acknowledged", "lost", "twice", "disordered", "longest send", "whole again", "lines", "commands", "CPU",
+]
 
 
 def text(found):
@@ -71,7 +88,9 @@ def text(found):
     parts = [HEAD.format(
         writers=WRITERS, readers=READERS, burst=BURST, lasts=LASTS, not_replicated=NOT_REPLICATED,
         cut_every=CUT_EVERY, asgi_redis=asgi_redis.__version__, redis_py=redis.__version__,
-        python=platform.python_version(), server=server_version(),
+        python=platform.python_version(), server=server_version(), lines=costs.LINES,
+        lines_a_second=costs.LINES_A_SECOND, commands=costs.COMMANDS_A_MESSAGE,
+        commands_a_second=costs.COMMANDS_A_SECOND, cpu=costs.CPU_A_SECOND, cpu_a_message=costs.CPU_A_MESSAGE,
     )]
     kinds = []
     for kind, _, _ in found:
@@ -92,6 +111,9 @@ def row(scenario, verdict):
         "%d" % len(verdict.disordered),
         "%.2f" % verdict.longest_send,
         "never" if verdict.recovery is None else "%.2f" % verdict.recovery,
+        "%d" % verdict.lines,
+        "%d" % verdict.costs.commands,
+        "%.1f" % verdict.cpu,
     ]
 
 

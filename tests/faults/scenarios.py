@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from asgi_redis.server.connections import call
 from asgi_redis.tools.embedded import Server
 
-from .. import servers
+from .. import servers, troubles
 from .proxy import Cut, Delay, Drop, Hold, Pass
 from .topologies import OnCluster, One, OnSentinel, Three, client, hurry
 
@@ -128,6 +128,30 @@ def out_of_memory(topology, harm):
     time.sleep(LASTS)
     for each in clients:
         each.config_set("maxmemory", 0)
+
+
+# Servers that answer reads, and refuse writes.
+
+
+def refusing(topology, refuses):
+    with refuses(topology.master(topology.victim)):
+        time.sleep(LASTS)
+
+
+@scenario("a replica without a master", SERVERS, routine=[One])
+def replica(topology, harm):
+    """What a failover behind a fixed address leaves for a while."""
+    refusing(topology, troubles.is_replica)
+
+
+@scenario("MISCONF: can't save its data", ALL)
+def misconf(topology, harm):
+    refusing(topology, troubles.can_not_save)
+
+
+@scenario("NOREPLICAS: wants a replica", SERVERS, routine=[Three])
+def no_replicas(topology, harm):
+    refusing(topology, troubles.has_no_replicas)
 
 
 # Masters that change.

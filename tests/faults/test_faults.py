@@ -1,4 +1,7 @@
-"""Each fault on each topology: nothing is lost that the fault does not explain, nothing comes twice, nobody dies."""
+"""
+Each fault on each topology: nothing is lost that the fault does not explain, nothing comes twice, nobody dies, and
+neither logs, servers nor processors are flooded.
+"""
 from __future__ import print_function, unicode_literals
 
 import os
@@ -8,6 +11,7 @@ import pytest
 
 from asgi_redis import cluster
 
+from .costs import Costs, Meter
 from .scenarios import ALL, SCENARIOS
 from .topologies import OnCluster
 from .traffic import Traffic
@@ -59,14 +63,17 @@ def measure(topology, scenario):
     harm = Harm()
     with Traffic(topology.make) as traffic:
         assert traffic.goes_through(), "No traffic even without a fault: %s" % traffic.record.died
-        harm.began = time.time()
-        scenario.do(topology, harm)
-        harm.ended = time.time()
-        topology.settle()
-        note_failovers(topology, harm)
-        traffic.goes_through()
+        servers = topology.data_servers()
+        with Meter(servers, traffic.processes()) as meter:
+            harm.began = time.time()
+            scenario.do(topology, harm)
+            harm.ended = time.time()
+            topology.settle()
+            note_failovers(topology, harm)
+            traffic.goes_through()
+        costs = Costs(harm.began, time.time(), len(servers), meter.commands, meter.cpu)
         problems = traffic.end(topology.pending)
-    return Verdict(traffic.record, harm, topology.layer, problems, topology.left_behind())
+    return Verdict(traffic.record, harm, topology.layer, problems, topology.left_behind(), costs)
 
 
 def note_failovers(topology, harm):

@@ -1,10 +1,16 @@
 """The verdict itself: it finds each kind of damage, and believes no more excuses than there are."""
 from __future__ import unicode_literals
 
+import os
+
 import pytest
 
 from asgi_redis import RedisChannelLayer
 
+from ..servers import Server
+from . import costs
+from .costs import Costs, Meter
+from .topologies import client
 from .traffic import CHANNELS, MEMBERS, NORMAL, SINGLE, Record
 from .verdict import NOT_REPLICATED, Harm, Verdict
 
@@ -143,3 +149,89 @@ def test_a_failover_explains_what_was_not_replicated(harm, layer):
 def test_swallowed_answers_explain_nothing(harm, layer):
     harm.swallowed_messages = 2
     assert problems(full_record(leave_out=[(NORMAL, 5)]), harm, layer)[0].startswith("1 lost")
+
+
+# What a fault costs.
+
+
+def problems_with(record, harm, layer, **measured):
+    return Verdict(record, harm, layer, costs=Costs(BEGAN, ENDED, **measured)).problems
+
+
+def test_a_process_may_log_some_lines_and_one_more_a_second(harm, layer):
+    record = full_record()
+    most = costs.LINES + ENDED - BEGAN
+    for process in ("read 0", "write 1"):
+        for number in range(most):
+            record.note(("logged", process, BEGAN + 0.1, "Line %d" % number))
+    assert problems_with(record, harm, layer) == []
+    for _ in range(3):
+        record.note(("logged", "read 0", BEGAN + 0.2, "Retrying"))
+    [problem] = problems_with(record, harm, layer)
+    assert problem == "read 0 logged 18 lines in 10.0 s, more than 15; 3 times: Retrying"
+
+
+def test_lines_of_other_times_do_not_count(harm, layer):
+    record = full_record()
+    for _ in range(100):
+        record.note(("logged", "read 0", BEGAN - 1, "Before"))
+        record.note(("logged", "read 0", ENDED + 1, "After"))
+    assert problems_with(record, harm, layer) == []
+
+
+def test_servers_may_process_some_commands_a_message_and_some_more_a_second(harm, layer):
+    record = full_record()
+    messages = Costs(BEGAN, ENDED).messages(record)
+    # Sent, 0.1 s after a whole second, and received, 0.2 s after it, by each channel.
+    assert messages == 2 * (ENDED - BEGAN) * len(CHANNELS)
+    most = costs.COMMANDS_A_MESSAGE * messages + costs.COMMANDS_A_SECOND * (ENDED - BEGAN) * 3
+    assert problems_with(record, harm, layer, servers=3, commands=most) == []
+    [problem] = problems_with(record, harm, layer, servers=3, commands=most + 1)
+    assert problem.startswith("The servers processed %d commands in 10.0 s, with %d messages" % (most + 1, messages))
+
+
+def test_sends_that_raise_are_no_reason_for_commands_unless_a_server_is_out_of_memory(harm, layer):
+    record = Record()
+    for number in range(1000):
+        sent(record, NORMAL, number % 9 + 10, "ConnectionError()")
+    assert Costs(BEGAN, ENDED).messages(record) == 0
+    for number in range(1000):
+        sent(record, NORMAL, number % 9 + 10, "OutOfMemoryError('OOM command not allowed')")
+    assert Costs(BEGAN, ENDED).messages(record) == 1000
+
+
+def test_a_process_may_take_some_cpu_time_a_message_and_some_more_a_second(harm, layer):
+    record = full_record()
+    most = Costs(BEGAN, ENDED).most_cpu(record)
+    assert costs.CPU_A_SECOND * (ENDED - BEGAN) < most < ENDED - BEGAN
+    assert problems_with(record, harm, layer, cpu={"read 0": most, "read 1": most}) == []
+    [problem] = problems_with(record, harm, layer, cpu={"read 0": most, "read 1": 9})
+    assert problem.startswith("read 1 took 9.0 s of CPU time in 10.0 s")
+
+
+def test_the_meter_counts_commands_over_restarts_but_not_those_that_measure():
+    with Server() as server:
+        client(server).set("before", 1)
+        with Meter([server], {}) as meter:
+            for _ in range(10):
+                client(server).get("x")
+            client(server).eval("for _ = 1, 9 do redis.call('GET', 'x') end", 0)
+            meter.look()
+            server.kill()
+            server.start()
+            for _ in range(30):
+                client(server).get("x")
+                client(server).config_get("maxmemory")
+        assert 10 + 1 + 9 + 30 <= meter.commands <= 10 + 1 + 9 + 30 + 2  # the server is asked whether it has started
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="this system does not tell")
+def test_the_meter_measures_cpu_time():
+    class Process(object):
+        pid = os.getpid()
+
+    with Meter([], {"read 0": Process()}) as meter:
+        before = sum(os.times()[:2])
+        while sum(os.times()[:2]) - before < 0.3:
+            pass
+    assert list(meter.cpu) == ["read 0"] and 0.2 < meter.cpu["read 0"] < 2

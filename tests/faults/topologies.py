@@ -21,9 +21,9 @@ CAPACITY = 100000
 _prefixes = itertools.count()
 
 
-def client(server):
+def client(server, timeout=None):
     """A redis-py client of one server, for what the fault needs, and for looking."""
-    return redis.StrictRedis(port=server.port, decode_responses=True)
+    return redis.StrictRedis(port=server.port, decode_responses=True, socket_timeout=timeout)
 
 
 class Topology(object):

@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 import collections
 import contextlib
 import itertools
+import logging
 import multiprocessing
 import threading
 import time
@@ -99,12 +100,40 @@ def read(make, reader, stop, report):
             report.send(("idle", reader))
 
 
-def guarded(work, make, number, stop, report):
-    """``work``; what it raises is reported as ("died", name, traceback)."""
+class Report(object):
+    """The pipe of reports, for all threads of a process: others than the main one may log."""
+
+    def __init__(self, pipe):
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def send(self, event):
+        with self._lock:
+            self._pipe.send(event)
+
+
+class LogReporter(logging.Handler):
+    """Reports ("logged", process, when, text) for each line in the log of the package."""
+
+    def __init__(self, process, report):
+        super(LogReporter, self).__init__()
+        self._process = process
+        self._report = report
+
+    def emit(self, record):
+        self._report.send(("logged", self._process, record.created, record.getMessage()))
+
+
+def guarded(work, make, number, stop, pipe):
+    """``work``; what it logs is reported, and what it raises as ("died", process, traceback)."""
+    name, report = "%s %d" % (work.__name__, number), Report(pipe)
+    logger = logging.getLogger("asgi_redis")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(LogReporter(name, report))
     try:
         work(make, number, stop, report)
     except BaseException:
-        report.send(("died", "%s %d" % (work.__name__, number), traceback.format_exc()))
+        report.send(("died", name, traceback.format_exc()))
 
 
 def have_ended(running):
@@ -118,7 +147,8 @@ class Record(object):
 
     ``sent``: {delivery: (begun, ended)} of those that were acknowledged, that is, whose send returned. ``got``:
     {delivery: [when, ...]}; ``order``: {channel: [delivery, ...]} as received. ``calls``: [(begun, ended, error), ...]
-    of all sends, error None where it returned. ``died``: [(process, traceback), ...].
+    of all sends, error None where it returned. ``died``: [(process, traceback), ...]. ``logged``:
+    [(process, when, text), ...].
     """
 
     def __init__(self):
@@ -128,6 +158,7 @@ class Record(object):
         self.order = collections.defaultdict(list)
         self.calls = []
         self.died = []
+        self.logged = []
         self.idle = collections.Counter()
         #: {channel: when the last send began that was acknowledged and whose message was received}
         self.whole = dict.fromkeys(CHANNELS, 0)
@@ -168,6 +199,9 @@ class Record(object):
     def _note_died(self, process, trace):
         self.died.append((process, trace))
 
+    def _note_logged(self, process, when, text):
+        self.logged.append((process, when, text))
+
     def wait_for(self, check, seconds):
         """Whether ``check()`` becomes true in that time; it is asked after each report."""
         deadline = time.time() + seconds
@@ -197,6 +231,13 @@ class Traffic(object):
         for collector in self._collectors:
             collector.start()
         return self
+
+    def processes(self):
+        """{name, as in reports: process}."""
+        return dict(
+            [("read %d" % number, process) for number, process in enumerate(self.readers)]
+            + [("write %d" % number, process) for number, process in enumerate(self.writers)]
+        )
 
     def _start(self, work, number, stop):
         incoming, outgoing = processes.Pipe(duplex=False)

@@ -1,8 +1,9 @@
-"""What a fault did to the traffic, and whether that is more than it explains."""
+"""What a fault did to the traffic, and whether that is more than it explains, or costs more than it may."""
 from __future__ import unicode_literals
 
 import collections
 
+from .costs import Costs
 from .traffic import CHANNELS, CROWD, NORMAL, queue_of
 
 #: Seconds before masters change in which what was acknowledged need not have reached the replica.
@@ -50,15 +51,19 @@ def covers(times, shards, begun, ended):
 class Verdict(object):
     """
     The figures of one scenario. ``harm``: what was done; ``layer``: knows which channel lies on which shard;
-    ``problems``: what else went wrong, a list of texts; ``left_behind``: how many bodies are in Redis in the end.
+    ``problems``: what else went wrong, a list of texts; ``left_behind``: how many bodies are in Redis in the end;
+    ``costs``: a ``Costs``, or None if nothing was measured.
     """
 
-    def __init__(self, record, harm, layer, problems=(), left_behind=0):
+    def __init__(self, record, harm, layer, problems=(), left_behind=0, costs=None):
         self.record = record
         self.harm = harm
         self.layer = layer
         self.left_behind = left_behind
         self._problems = list(problems)
+        self.costs = costs or Costs(0, 0)
+        self.lines = sum(map(len, self.costs.lines(record).values()))
+        self.cpu = sum(self.costs.cpu.values())
         self.acknowledged = len(record.sent)
         self.raised = sum(error is not None for _, _, error in record.calls)
         self.lost = [delivery for delivery in record.sent if delivery not in record.got]
@@ -111,16 +116,19 @@ class Verdict(object):
     def __str__(self):
         return (
             "%d acknowledged, %d raised, %d lost (%d unexplained), %d repeated (%d unexplained), %d out of order, "
-            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages, %d bodies left behind"
+            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages, %d bodies left behind; "
+            "in %.1f s %d lines logged, %d commands (limit %d), %d messages, CPU seconds %s (limit of each %.1f)"
         ) % (
             self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.repeated),
             len(self.duplicated), len(self.disordered), self.longest_send, self.recovery, dict(self.harm.swallowed),
-            self.harm.swallowed_messages, self.left_behind,
+            self.harm.swallowed_messages, self.left_behind, self.costs.seconds, self.lines, self.costs.commands,
+            self.costs.most_commands(self.record), self.costs.messages(self.record),
+            ", ".join("%s %.1f" % pair for pair in sorted(self.costs.cpu.items())), self.costs.most_cpu(self.record),
         )
 
     @property
     def problems(self):
-        """What the fault does not explain: a list of texts, empty where all is well."""
+        """What the fault does not explain, or costs too much: a list of texts, empty if all is well."""
         problems = list(self._problems)
         problems += ["%s died:\n%s" % death for death in self.record.died]
         for what, deliveries in (
@@ -130,7 +138,7 @@ class Verdict(object):
                 problems.append("%d %s: %s" % (len(deliveries), what, self._describe(deliveries)))
         if self.recovery is None:
             problems.append("The traffic did not become whole again.")
-        return problems
+        return problems + self.costs.problems(self.record)
 
     def _describe(self, deliveries):
         """The first few, with the times of their sends and receipts in seconds after the beginning of the fault."""
