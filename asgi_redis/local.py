@@ -7,9 +7,11 @@ import sys
 import threading
 
 import six
+from redis.exceptions import RedisError
 
 from .core import BaseRedisChannelLayer, RedisChannelLayer
 from .ipc import ipc_layer
+from .server.connections import is_outage
 from .server.times import monotonic
 from .server.waiting import Waiter
 
@@ -26,6 +28,10 @@ LONGEST_PAUSE_BY_LOOK = 0.25
 
 #: After this many messages of the local layer in a row, Redis is looked at first, so that neither starves the other.
 LOCAL_IN_A_ROW = 10
+
+#: How long a wait that has ended may take to notice, in seconds, before it is left to end by itself: its server may
+#: hang.
+PATIENCE = 0.5
 
 
 def is_normal(channel):
@@ -118,7 +124,11 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         looks = [lambda: self._local.take(local)] if local else []
         if remote:
             looks.insert(0 if self._in_a_row >= LOCAL_IN_A_ROW else 1, lambda: self._parts.receiver.receive(remote))
-        found = next((found for found in (look() for look in looks) if found), None)
+        found, errors = None, []
+        while looks and not found:
+            found = unless_unavailable(looks.pop(0), errors)
+        if errors and not found:
+            raise errors[0]
         self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
         return found
 
@@ -126,42 +136,43 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         local, remote = self._split(channels)
         if not local:
             return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)
-        found = self._local.take(local) if self._in_a_row < LOCAL_IN_A_ROW else None
+        found = None
+        if self._in_a_row < LOCAL_IN_A_ROW:
+            found = unless_unavailable(lambda: self._local.take(local), [])
         if found:
             self._in_a_row += 1
             return found
         self._in_a_row = 0
-        waits = [Wait(self._local.receive_blocking, local, waiter)]
+        waits = [Wait(self._local.receive_blocking, local, waiter, self._return)]
         if remote:
-            waits.append(Wait(super(RedisLocalChannelLayer, self).receive_blocking, remote, waiter))
+            waits.append(Wait(super(RedisLocalChannelLayer, self).receive_blocking, remote, waiter, self._return))
         return self._first(waits, waiter)
 
     def _first(self, waits, waiter):
         """What the first of ``waits`` brings, or None. What another brings in the same moment is put back."""
         deadline = monotonic() + self.blpop_timeout
+        found = None
         try:
             with waiter:
                 for wait in waits:
                     wait.start()
                 while not waiter.stopped and not any(wait.over for wait in waits) and monotonic() < deadline:
                     waiter.sleep(max(deadline - monotonic(), 0))
-        except BaseException:
-            self._return(end(waits))
-            raise
-        found = end(waits)
-        self._return(found[1:])
+                found = next((wait.found for wait in waits if wait.found), None)
+        finally:
+            for wait in waits:
+                wait.end(keep=wait.found is found and found is not None)
         for wait in waits:
             if wait.error and not found:
                 six.reraise(*wait.error)
-        return found[0] if found else None
+        return found
 
-    def _return(self, found):
-        """Put messages back that were taken, but not handed out: a list of (channel, message)."""
-        for channel, message in found:
-            try:
-                self.return_message(channel, message)
-            except Exception:
-                logger.exception("Lost a message on %s: it came together with another, and can't be put back.", channel)
+    def _return(self, channel, message):
+        """Put a message back that was taken, but not handed out."""
+        try:
+            self.return_message(channel, message)
+        except Exception:
+            logger.exception("Lost a message on %s: it came together with another, and can't be put back.", channel)
 
     def return_message(self, channel, message):
         if not is_normal(channel):
@@ -255,30 +266,53 @@ class Polled(object):
 
 
 class Wait(threading.Thread):
-    """A blocking receive in a thread, that wakes ``woken`` when it is over. ``found``: what it has brought, or None."""
+    """
+    A blocking receive in a thread, that wakes ``woken`` when it is over. ``found``: what it has brought, or None.
 
-    def __init__(self, receive, channels, woken):
+    ``put_back(channel, message)``: is called for what it brings after its ``end``.
+    """
+
+    def __init__(self, receive, channels, woken, put_back):
         super(Wait, self).__init__()
         self.daemon = True
-        self.receive, self.channels, self.woken = receive, channels, woken
+        self.receive, self.channels, self.woken, self.put_back = receive, channels, woken, put_back
         self.waiter = Waiter()
         self.found = self.error = None
         self.over = False
+        self._lock = threading.Lock()
+        self._has_ended = False
 
     def run(self):
+        found = None
         try:
-            self.found = self.receive(self.channels, self.waiter)
+            found = self.receive(self.channels, self.waiter)
         except Exception:
             self.error = sys.exc_info()
-        self.over = True
+        with self._lock:
+            is_late = self._has_ended
+            self.found = None if is_late else found
+            self.over = True
+        if found and is_late:
+            self.put_back(*found)
         self.woken.wake()
 
+    def end(self, keep):
+        """End the wait. What it has brought is put back, unless ``keep``."""
+        self.waiter.stop()
+        with self._lock:
+            self._has_ended = True
+            found = None if keep else self.found
+        if found:
+            self.put_back(*found)
+        if self.ident is not None:  # it was started
+            self.join(PATIENCE)
 
-def end(waits):
-    """End all ``waits``: a list of what they have found."""
-    for wait in waits:
-        wait.waiter.stop()
-    for wait in waits:
-        if wait.ident is not None:  # it was started
-            wait.join()
-    return [wait.found for wait in waits if wait.found]
+
+def unless_unavailable(take, errors):
+    """``take()``, or None if that raises that a server is unavailable; the error is added to ``errors``."""
+    try:
+        return take()
+    except RedisError as error:
+        if not is_outage(error):
+            raise
+        errors.append(error)

@@ -8,6 +8,7 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+from asgi_redis.delivery.pops import OpenPop
 from asgi_redis.server.connections import REDIS_PY, call
 
 from . import acl, servers
@@ -79,16 +80,20 @@ def waits(layer, clients):
 
 def repairs(layer):
     """What is done after failures."""
-    layer._put_back("reader?x", {"n": 1})
-    index = layer.consistent_hash("reader?x")
+    layer.return_message("reader?x", {"n": 1})
+    shard, pops = layer._parts.shards[layer.consistent_hash("reader?x")], layer._parts.pops
+    queue_keys = [shard.keys.queue("reader?x")]
     assert layer.receive(["reader?x"]) == ("reader?x", {"n": 1})
-    with layer._readers.one(index) as reader:  # as if the answer had been lost
-        reader.unanswered = reader.number, [layer._key(index, "reader?x")]
+    session = shard.borrow()  # that of the receive, as if its reply had been lost
+    pops.lost_call(shard, queue_keys, session.key, session.number)
+    shard.retire(session)
     assert layer.receive(["reader?x"]) == ("reader?x", {"n": 1})
     layer.send("reader?x", {"n": 2})
-    layer._restore(index, *servers.client_of(layer, index).blpop([layer._key(index, "reader?x")]))
-    layer._reclaim(index, [layer._key(index, "reader?x")])
-    layer._outages.begin(index, redis.exceptions.ConnectionError())
+    entry = pops.start(shard, queue_keys, 5)
+    assert pops.result(entry)
+    pops.leave(entry)
+    pops._add(OpenPop(shard, queue_keys, 0))
+    pops.settle(shard)
     assert layer.receive(["reader?x"], block=True) == ("reader?x", {"n": 2})
 
 
@@ -259,7 +264,7 @@ def cluster_layer(running, words):
 def everything_and_a_move(running, layer):
     """``everything(layer)``, and a command for a slot that is on its way from one node to another."""
     everything(layer)
-    slot = cluster.key_slot(layer._tags[layer.consistent_hash("crowd")].encode("ascii"))
+    slot = cluster.key_slot(layer.tag(layer.consistent_hash("crowd")).encode("ascii"))
     source = running.master_of_slot(slot)
     target = next(master for master in running.masters() if master is not source)
     clients = {server: redis.StrictRedis(port=server.port) for server in (source, target)}
@@ -289,7 +294,7 @@ def test_no_permission_on_a_cluster_is_superfluous(running_cluster, permission):
 
 def test_a_slot_that_moves_with_all_its_keys(running_cluster):
     layer = cluster_layer(running_cluster, acl.words() + acl.words_for_cluster())
-    slot = cluster.key_slot(layer._tags[layer.consistent_hash("reader?x")].encode("ascii"))
+    slot = cluster.key_slot(layer.tag(layer.consistent_hash("reader?x")).encode("ascii"))
     source = running_cluster.master_of_slot(slot)
     target = next(master for master in running_cluster.masters() if master is not source)
     layer.send("reader?x", {"n": 1})

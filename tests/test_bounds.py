@@ -10,7 +10,7 @@ import redis
 from redis.exceptions import RedisError
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.embedded import Server
+from asgi_redis.tools.embedded import Server
 
 from .faults.proxy import Proxy
 from .patience import receive_within

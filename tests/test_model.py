@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asgi_redis import receiving
+from asgi_redis.delivery import receiver
 
 from .fuzzing import examples, making_layers
 
@@ -322,9 +322,9 @@ class Processes(RuleBasedStateMachine):
 @pytest.fixture(autouse=True, scope="module")
 def announcements_last():
     """An example that takes long on a busy machine must not outlive them."""
-    before, receiving.ANNOUNCED_FOR = receiving.ANNOUNCED_FOR, 3600
+    before, receiver.ANNOUNCED_FOR = receiver.ANNOUNCED_FOR, 3600
     yield
-    receiving.ANNOUNCED_FOR = before
+    receiver.ANNOUNCED_FOR = before
 
 
 class OneShard(Processes):

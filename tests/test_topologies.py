@@ -202,7 +202,7 @@ def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster, start_traffic):
     traffic_.wait_for_more()
     layer = topology.make()
     for index in range(layer.ring_size):
-        slot = cluster.key_slot(layer._tags[index].encode())
+        slot = cluster.key_slot(layer.tag(index).encode())
         source = running.master_of_slot(slot)
         target = next(master for master in running.masters() if master is not source)
         running.move_slot(slot, target)
@@ -260,7 +260,7 @@ def test_a_node_that_is_added_is_followed_in_the_middle_of_traffic(redis_cluster
     running, layer = redis_cluster.servers, redis_cluster.make()
     traffic_ = start_traffic(redis_cluster.make)
     traffic_.wait_for_more()
-    slot = cluster.key_slot(layer._tags[0].encode())
+    slot = cluster.key_slot(layer.tag(0).encode())
     added = running.add_node()
     acl.arguments([added.port], acl.words_for_cluster())  # its users
     running.move_slot(slot, added)

@@ -181,7 +181,7 @@ class OnCluster(Topology):
         return self.cluster.servers
 
     def master(self, index):
-        slot = cluster.key_slot(self.layer._tags[index].encode())
+        slot = cluster.key_slot(self.layer.tag(index).encode())
         return servers.eventually(lambda: self.cluster.master_of_slot(slot), "a master has the slot")
 
     def settle(self):
