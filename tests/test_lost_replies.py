@@ -322,6 +322,7 @@ def test_a_message_put_back_after_a_failed_read_is_found_if_its_pop_is_lost_too(
     wait_until_blocked(direct, 1)
     push(client, "normal", "%032x" % 1, direct)
     assert mode.popped.wait(5)
+    end(reader)
     other_mode = other_proxy.mode = LosePop()
     other_reader = Reader(other, ["normal"])
     wait_until_blocked(direct, 1)

@@ -76,7 +76,7 @@ class Verdict(object):
 
     def _shards(self, channel):
         """The shards by way of which a message comes to ``channel``."""
-        shards = set(self.layer._parts.shards.of(queue_of(channel)))
+        shards = {shard.number for shard in self.layer._parts.shards.of(queue_of(channel))}
         if "!" in channel:
             shards.add(self.layer.consistent_hash(CROWD))
         return shards

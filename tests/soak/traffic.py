@@ -44,7 +44,7 @@ class Line(object):
 
     def shards(self, delivery):
         """The shards by way of which it came, or was to come."""
-        shards = set(self.layer._parts.shards.of(queue_of(delivery.channel)))
+        shards = {shard.number for shard in self.layer._parts.shards.of(queue_of(delivery.channel))}
         if delivery.channel in MEMBERS:
             shards.add(self.layer.consistent_hash(CROWD))
         elif "!" in delivery.channel:
