@@ -71,17 +71,41 @@ class Cost(object):
         self.cpu = sum(os.times()[:2]) - self._before[1]
 
 
-def test_it_costs_a_worker_little(server, layer, refuses, caplog):
-    with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, ["normal", "process!"]) as worker:
+def waits(server, worker):
+    """Return once ``worker`` waits."""
+    eventually(lambda: client_of(server).info("clients")["blocked_clients"] or worker.error, "the worker waits")
+
+
+def assert_costs_little(server, worker, caplog):
+    """That ``worker``, whose server refuses writes, leaves server, processor and log in peace."""
+    with Cost(server) as cost:
+        worker.wait_for(lambda: worker.error, WATCHED)
+    assert worker.error is None, repr(worker.error)
+    assert cost.commands <= FEW
+    assert cost.cpu < WATCHED / 4
+    assert levels(caplog) == ["WARNING"]
+
+
+@pytest.mark.parametrize("channels", [["normal"], ["normal", "process!"]], ids="+".join)
+def test_it_costs_an_idle_worker_little(server, layer, refuses, channels, caplog):
+    with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, channels) as worker:
+        waits(server, worker)
+        with refuses(server):
+            assert_costs_little(server, worker, caplog)
+
+
+def test_it_costs_a_worker_little_that_has_just_received(server, layer, refuses, caplog):
+    with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, ["normal"]) as worker:
         layer.send("normal", {"n": 1})
         assert worker.wait_for(lambda: worker.found)
+        waits(server, worker)
         with refuses(server):
-            with Cost(server) as cost:
-                worker.wait_for(lambda: worker.error, WATCHED)
-            assert worker.error is None, repr(worker.error)
-            assert cost.commands <= FEW
-            assert cost.cpu < WATCHED / 4
-            assert levels(caplog) == ["WARNING"]
+            assert_costs_little(server, worker, caplog)
+
+
+def test_it_costs_a_worker_little_that_starts_meanwhile(server, layer, refuses, caplog):
+    with caplog.at_level(logging.INFO, "asgi_redis"), refuses(server), Worker(layer, ["normal"]) as worker:
+        assert_costs_little(server, worker, caplog)
 
 
 def test_a_worker_goes_on_once_the_server_takes_writes_again(server, layer, refuses, caplog):
