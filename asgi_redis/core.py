@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 import six
 from asgiref.base_layer import BaseChannelLayer
+from redis.exceptions import RedisError
 
 from .checks import check_address, check_list, check_positive, check_text
 from .codec import Codec, make_fernet
@@ -16,7 +17,8 @@ from .delivery.pops import OpenPops
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
-from .server.connections import client_for_address, client_for_url, url_of, without_password
+from .server.breaker import copied
+from .server.connections import client_for_address, client_for_url, is_outage, url_of, without_password
 from .server.forks import PerProcess
 from .server.keys import Keys
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
@@ -135,6 +137,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)
         self.reconnect_timeout = reconnect_timeout
         self.max_message_size = max_message_size
+        #: {redis-py's class of an error: the class that is also ChannelFull}.
+        self._refusals = {}
         self._parts_of_process = PerProcess(lambda: Parts(self), Parts.leave)
         self.hosts = self.setup_hosts(hosts, **own)
 
@@ -239,7 +243,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
         ``message``: a dict of what msgpack packs. Raises ``ChannelFull`` if the channel holds its capacity,
         ``MessageTooLarge`` above ``max_message_size``, TypeError or ValueError for a bad name or message, redis-py's
-        errors if Redis refuses, or is unavailable for a second.
+        errors if Redis refuses, or is unavailable for a second. An error that says that Redis is unavailable, and that
+        the message was surely not sent, is also a ``ChannelFull``.
         """
         parts = self._parts
         self.valid_channel_name(channel)
@@ -247,8 +252,24 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         body = parts.envelope.seal(message, channel, channel if "!" in channel else None)
         queue = self.non_local_name(channel)
         capacity = self.get_capacity(queue)
-        if not parts.sender.send(queue, body, capacity):
+        try:
+            is_sent = parts.sender.send(queue, body, capacity)
+        except RedisError as error:
+            six.raise_from(self._refusal(error), None)
+        if not is_sent:
             raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
+
+    def _refusal(self, error):
+        """
+        ``error`` of redis-py; if it says that the message was surely not sent, and may be sent later, then as one that is
+        also this layer's ``ChannelFull``: interface servers answer that with 503, and workers try again.
+        """
+        if not is_outage(error) or getattr(error, "was_sent", True):
+            return error
+        kind = type(error)
+        if kind not in self._refusals:
+            self._refusals[kind] = type(kind.__name__, (kind, self.ChannelFull), {})
+        return copied(error, kind=self._refusals[kind])
 
     def receive(self, channels, block=False):
         """

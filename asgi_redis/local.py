@@ -82,7 +82,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._parts.envelope.check(message)
         try:
             self._local.send(channel, message)
-        except self.local_layer.ChannelFull:
+        except self.local_layer.ChannelFull as error:
+            if isinstance(error, RedisError):  # its server is unavailable
+                raise
             six.raise_from(self.ChannelFull("The local layer's %s holds its capacity." % channel), None)
 
     send.__doc__ = RedisChannelLayer.send.__doc__

@@ -122,10 +122,13 @@ class Breaker(object):
         return copied(error, "%s; next try in %.1f s" % (error, self.pause()))
 
 
-def copied(error, text=None):
-    """An error of the same class, with ``text`` or the same text, and without the frames in which it was raised."""
+def copied(error, text=None, kind=None):
+    """
+    An error of the same class, or of class ``kind``, with the same text or ``text``, and without the frames in which it
+    was raised.
+    """
     text = str(error) if text is None else text
     try:
-        return type(error)(text)
+        return (kind or type(error))(text)
     except (TypeError, ValueError, IndexError):  # some of a Redis Cluster's take more
         return ConnectionError(text)
