@@ -389,8 +389,10 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         Every key that begins with ``prefix`` or ``stats_prefix`` goes, in small steps that do not hold the server; and
         what this process has in memory.
         """
-        self._parts.inbox.clear()
-        statistics.flush(self._parts.shards)
+        parts = self._parts
+        parts.inbox.clear()
+        statistics.flush(parts.shards)
+        parts.receiver.announce_anew()
 
 
 class RedisChannelLayer(BaseRedisChannelLayer):

@@ -286,6 +286,8 @@ class Processes(RuleBasedStateMachine):
     @rule(process=processes)
     def flush(self, process):
         self.layers[process].flush()
+        for layer in self.layers.values():
+            layer._parts.receiver.announce_anew()  # as those of other processes do some seconds later
         self.model.flush(process)
         self.next_flush = self.number + 20
 

@@ -158,8 +158,8 @@ class Groups(object):
             reply = shard.ask(session, self._command(shard, session, number, singles, batches), elsewhere)
         finally:
             shard.give_back(session)
-        places = singles + batches
-        return [places[place - 1] for place in reply[0] + reply[1]], [batches[place - 1] for place in reply[2]]
+        full = [singles[place - 1] for place in reply[0]] + [batches[place - 1] for place in reply[1]]
+        return full, [batches[place - 1] for place in reply[2]]
 
     def _command(self, shard, session, number, singles, batches):
         keys = shard.keys

@@ -298,6 +298,10 @@ class Receiver(object):
         part.announce_at = now + ANNOUNCED_FOR / 2.0
         return part.announcing_tail
 
+    def announce_anew(self):
+        """Have the next receives announce their readers."""
+        self._plans = {}
+
     def is_announced(self, queues):
         """Return True if the announcements of ``queues`` still have most of their life before them."""
         now = monotonic()

@@ -59,7 +59,6 @@ def flush(shards):
     In small steps that do not hold the servers.
     """
     for shard in shards.all():
-        shard.forget_origin()
         for prefix in (shard.keys.prefix, shard.keys.stats_prefix):
             delete_keys(shard, prefix)
         shard.forget_origin()

@@ -208,7 +208,7 @@ class Shard(object):
             )
 
     def forget_origin(self):
-        """Take note that this process deletes the shard's data itself."""
+        """Take note that this process has deleted the shard's data itself."""
         self._origin = None
 
     # Failures.

@@ -33,7 +33,6 @@ local function put_back(place, message)
     redis.call('PEXPIRE', message, math.max(redis.call('PTTL', message), 1))
     redis.call('LPUSH', queue, message)
     redis.call('PEXPIRE', queue, ARGV[2])
-    redis.call('LREM', queue .. '#noted', 0, message)
     if redis.call('LPUSH', queue .. '#noted', message) > 200 then
         redis.call('LTRIM', queue .. '#noted', 0, 99)
     end
