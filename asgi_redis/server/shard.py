@@ -160,6 +160,25 @@ class Shard(object):
         """Run a script that may run twice: it has no number."""
         return self._do(script.command(keys, arguments))
 
+    def ask_once(self, command, patience):
+        """The reply to a packed command that is not repeated, and may take ``patience`` seconds: for cleaning up."""
+        session = self.borrow()
+        try:
+            session.sent = False
+            self.prepare(session, patience)
+            set_timeout(session.connection, patience)
+            try:
+                reply = session.ask(command)
+            except NoScriptError:
+                reply = session.ask(scripts.whole(command))
+            set_timeout(session.connection, reply_timeout(self.place.client()))
+            return reply
+        except BaseException:
+            session.close()
+            raise
+        finally:
+            self.give_back(session)
+
     def do(self, *command):
         """Send one command that may be done twice."""
         return self._do(resp.command(*command))
@@ -171,7 +190,7 @@ class Shard(object):
         finally:
             self.give_back(session)
 
-    def prepare(self, session):
+    def prepare(self, session, patience=None):
         """Give ``session`` a connection that is whole, as far as can be told without asking the server."""
         connection = session.connection
         if connection is not None:
@@ -181,7 +200,7 @@ class Shard(object):
             except (RedisError, EnvironmentError, ValueError):
                 pass  # its other end is closed
             session.close()
-        self.connect(session)
+        self.connect(session, patience)
 
     def connect(self, session, patience=None):
         """

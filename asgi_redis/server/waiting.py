@@ -3,7 +3,7 @@ from __future__ import unicode_literals
 
 import threading
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from . import resp, scripts, times
 from .connections import can_read
@@ -73,6 +73,7 @@ class BlockingPop(object):
         self._command = resp.command("BLPOP", *(queue_keys + [self._wake_key, seconds]))
         self._session = None
         self._connection = None
+        self._error = None
 
     def start(self):
         """redis-py's errors. What the server has popped is unknown from here on, unless there is a ``result``."""
@@ -91,11 +92,19 @@ class BlockingPop(object):
     def fileno(self):
         return self._connection._sock.fileno()
 
-    def has_reply(self, seconds):
-        return can_read(self._connection, seconds)
+    def has_reply(self, seconds=0):
+        """Return True if ``result`` would return, or raise, within ``seconds``."""
+        try:
+            return can_read(self._connection, seconds)
+        except (RedisError, EnvironmentError, ValueError, AttributeError) as error:
+            # redis-py may have closed its end by now, and would trip over that in ``result``.
+            self._error = ConnectionError("Connection ended during a blocking pop: %s" % error)
+            return True
 
     def result(self):
         """``[queue key, message key]``, or None if the time was up or the pop was ended. redis-py's errors."""
+        if self._error is not None:
+            raise self._error
         reply = self._connection.read_response()
         self._session.connection, self._connection = self._connection, None
         self.shard.give_back(self._session)
@@ -103,10 +112,10 @@ class BlockingPop(object):
 
     def wake(self):
         """End the pop on the server, if it goes on; then there is a ``result``. redis-py's errors."""
-        if not has_reply(self):
-            self.shard.run(scripts.wake, [self._wake_key], [WAKE_MS])
-            if not has_reply(self, times.GRACE):
-                self._connection.disconnect()  # it waits on a server that is no longer the shard's
+        if not self.has_reply():
+            self.shard.ask_once(scripts.wake.command([self._wake_key], [WAKE_MS]), times.GRACE / 4.0)
+            if not self.has_reply(times.GRACE):
+                self._error = TimeoutError("No reply to a blocking pop that was ended")
 
     def close(self):
         """Close the connection. What the server has popped, or still pops, stays unknown."""
@@ -125,15 +134,7 @@ def first_reply(pops, waiter, until):
     """
     is_woken = False
     while True:
-        here = [pop for pop in pops if has_reply(pop)]
+        here = [pop for pop in pops if pop.has_reply()]
         if here or is_woken or times.monotonic() >= until:
             return here
         is_woken = waiter.fileno() in readable(pops + [waiter], max(until - times.monotonic(), 0))
-
-
-def has_reply(pop, seconds=0):
-    """Return True if the result of ``pop`` can be read, or its connection has ended, within ``seconds``."""
-    try:
-        return pop.has_reply(seconds)
-    except (RedisError, EnvironmentError, ValueError):
-        return True
