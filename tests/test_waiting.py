@@ -101,8 +101,8 @@ def test_an_idle_worker_sends_two_commands_a_shard(layer):
     called = collections.Counter()
     for client, counted in zip(servers_of_shards, before):
         called += calls(client) - counted
-    # GET and LINDEX in the script.
-    expected = {name: layer.ring_size for name in ("eval", "get", "lindex", "blpop")}
+    # GET and LPOP in the script.
+    expected = {name: layer.ring_size for name in ("eval", "get", "lpop", "blpop")}
     assert {name: count for name, count in called.items() if name not in CHATTER} == expected
 
 
@@ -136,7 +136,7 @@ def get_a_message(layer):
 
 def raise_an_error(layer):
     for index, client in enumerate(clients(layer)):
-        client.set(layer._key(index, "wrong"), "no list", px=1000)
+        client.set(layer.prefix + layer.tag(index) + "wrong", "no list", px=1000)
     with pytest.raises(ResponseError):
         layer.receive(["wrong"], block=True)
 

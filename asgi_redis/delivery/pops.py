@@ -56,10 +56,10 @@ class OpenPops(object):
     1. The key that was popped: it goes back at once, unless its message was received.
     2. The receive whose reply was lost: what it took is kept in Redis, and goes back at once.
     3. Nothing, because the connection of a blocking pop broke. The scripts note each key that they push to an empty
-       queue, which is all that a waiting pop can get. A noted key whose message exists goes back if it has been missing
-       from its queue for a second: release 1.4 pops, reads and deletes in three commands. The entry stays until the
-       server must have ended the pop, and is looked at twice after that: one side of a connection may be broken while
-       the server goes on to pop for no one.
+       queue, which is all that a waiting pop can get. A noted key whose message exists goes back if it is missing from
+       its queue; if that has several readers, only if it has been missing for a second: release 1.4 pops, reads and
+       deletes in three commands. The entry stays until the server must have ended the pop, and is looked at twice after
+       that: one side of a connection may be broken while the server goes on to pop for no one.
 
     Safe between threads; putting back the same key twice changes nothing.
     """
@@ -81,7 +81,8 @@ class OpenPops(object):
         entry.blocking = BlockingPop(shard, queue_keys, seconds)
         try:
             entry.blocking.start()
-        except BaseException:
+        except BaseException as error:
+            shard.place.follow(error)
             self.leave(entry)
             raise
         return entry
@@ -103,7 +104,8 @@ class OpenPops(object):
         """What a blocking pop has brought, as its ``result``; redis-py's errors. Without any, strikes it out."""
         try:
             popped = entry.blocking.result()
-        except RedisError:
+        except RedisError as error:
+            entry.shard.place.follow(error)
             entry.blocking.close()
             entry.blocking = None
             raise
@@ -150,10 +152,13 @@ class OpenPops(object):
     def _settle(self, entry):
         if entry.blocking is not None:
             self._end(entry)
-        if id(entry) not in self._entries or self._is_merged(entry):
+        if id(entry) not in self._entries:
             return
+        entry = self._merged(entry)
         now = monotonic()
         confirmed = [found for found, since in entry.missing.items() if now - since >= times.MISSING_FOR]
+        # The others are kept even if their notes have made room for later ones.
+        unconfirmed = {found: since for found, since in entry.missing.items() if found not in confirmed}
         if entry.popped:
             confirmed.append((entry.queue_keys.index(entry.popped[0]) + 1, entry.popped[1]))
         missing = self._put_back(entry, confirmed)
@@ -161,9 +166,10 @@ class OpenPops(object):
             self.strike_out(entry)
             return
         now = monotonic()
-        entry.missing = {found: entry.missing.get(found, now) for found in missing}
+        entry.missing = dict.fromkeys(missing, now)
+        entry.missing.update(unconfirmed)
         entry.due = now + times.MISSING_FOR
-        if now < entry.until or missing:
+        if now < entry.until or entry.missing:
             entry.quiet_since = None
         elif entry.quiet_since is None:
             entry.quiet_since = now
@@ -182,10 +188,10 @@ class OpenPops(object):
         except RedisError:
             pass  # what it has popped is unknown
 
-    def _is_merged(self, entry):
-        """Merge ``entry`` with another that knows as little of the same queues, if there is one."""
+    def _merged(self, entry):
+        """``entry``, or another that knows as little of the same queues, and now stands for both."""
         if entry.popped or entry.call:
-            return False
+            return entry
         for other in list(self._entries.values()):
             if other is not entry and other.shard is entry.shard and other.queue_keys == entry.queue_keys and not (
                 other.in_use or other.popped or other.call or other.blocking
@@ -193,17 +199,22 @@ class OpenPops(object):
                 other.until = max(other.until, entry.until)
                 other.quiet_since = None
                 self.strike_out(entry)
-                return True
-        return False
+                return other
+        return entry
 
     def _put_back(self, entry, confirmed):
         """Run the script. Returns [(place of a queue, message key), ...] of what is missing."""
         shard, keys = entry.shard, entry.shard.keys
         session_key, number = entry.call or (None, 0)
         new_key = keys.prefix + random_name(32).encode("ascii")
-        arguments = [len(entry.queue_keys), keys.queue_ms, number, keys.session_ms, new_key]
+        single_reader = "".join("01"[is_single_reader(key[len(keys.prefix):])] for key in entry.queue_keys)
+        arguments = [len(entry.queue_keys), keys.queue_ms, number, keys.session_ms, new_key, single_reader]
         for place, message_key in reversed(confirmed):
             arguments += [place, message_key]
         script_keys = entry.queue_keys + ([session_key] if entry.call else [])
         reply = shard.run(scripts.put_back, script_keys, arguments)
         return list(zip(reply[::2], reply[1::2]))
+
+
+def is_single_reader(queue):
+    return b"!" in queue or b"?" in queue

@@ -54,18 +54,19 @@ class Part(object):
         self.process_specific = [queue for queue in queues if queue.endswith("!")]
         #: When their readers are announced next, by ``monotonic``.
         self.announce_at = 0
-        head = scripts.receive.head(len(queues) + 1, 5)
+        head = scripts.receive.head(len(queues) + 1, 6)
         packed = [resp.bulk(key) for key in self.keys]
         self.orders = [
             (queues[first:] + queues[:first], head + b"".join(packed[first:] + packed[:first]))
             for first in range(len(queues))
         ]
         self.single = {
-            queue: ([queue], scripts.receive.head(2, 5) + key) for queue, key in zip(queues, packed)
+            queue: ([queue], scripts.receive.head(2, 6) + key) for queue, key in zip(queues, packed)
         } if len(queues) > 1 else {queues[0]: self.orders[0]}
         lives = resp.bulk(shard.keys.session_ms) + resp.bulk(DROPPED_AT_ONCE)
-        self.tail = b"\r\n" + lives + resp.bulk(0)
-        self.announcing_tail = b"\r\n" + lives + resp.bulk(ANNOUNCED_FOR * 1000)
+        may_move = resp.bulk(int(shard.place.may_move))
+        self.tail = b"\r\n" + lives + resp.bulk(0) + may_move
+        self.announcing_tail = b"\r\n" + lives + resp.bulk(ANNOUNCED_FOR * 1000) + may_move
 
 
 class Plan(object):

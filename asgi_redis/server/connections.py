@@ -29,7 +29,10 @@ except ImportError:  # redis-py before 4.1
 #: its own for some of them, by its version; inside a script's error the word stands behind a hyphen.
 UNAVAILABLE_ERRORS = tuple(
     getattr(exceptions, name)
-    for name in ("BusyLoadingError", "ClusterDownError", "MasterDownError", "ReadOnlyError", "TryAgainError")
+    for name in (
+        "AskError", "BusyLoadingError", "ClusterDownError", "MasterDownError", "MovedError", "ReadOnlyError",
+        "TryAgainError",
+    )
     if hasattr(exceptions, name)
 )
 UNAVAILABLE_WORDS = re.compile(
@@ -192,13 +195,19 @@ def can_read(connection, timeout):
 
 
 def call(client, *command):
-    """Send one command on a connection of its own, and return its reply."""
-    connection = connect(client)
+    """Send one command on a connection of ``client``'s pool, once, and return its reply."""
+    pool = client.connection_pool
+    connection = pool.get_connection() if REDIS_PY >= (5, 3) else pool.get_connection("_")
     try:
         connection.send_packed_command([resp.command(*command)])
         return connection.read_response()
-    finally:
+    except ResponseError:
+        raise
+    except BaseException:
         connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 # Errors.

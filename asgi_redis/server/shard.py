@@ -32,6 +32,9 @@ class UnsupportedRedis(Exception):
 class Place(object):
     """Where a shard is: on one server. Sentinel and Redis Cluster have their own."""
 
+    #: True if single keys of the shard may be on their way to another server.
+    may_move = False
+
     #: When ``check`` is due, by ``times.monotonic``.
     check_at = float("inf")
 

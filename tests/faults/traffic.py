@@ -280,8 +280,9 @@ class Traffic(object):
             self.record.wait_for(lambda: False, 0.05)
         before = dict(self.record.idle)
         self.record.wait_for(
-            lambda: have_ended(self.readers) or all(self.record.idle[n] > before.get(n, 0) for n in range(READERS)),
-            max(deadline - time.time(), 5 * READER_WAITS),
+            # What a broken pop may have taken is put back a second later.
+            lambda: have_ended(self.readers) or all(self.record.idle[n] > before.get(n, 0) + 3 for n in range(READERS)),
+            max(deadline - time.time(), 8 * READER_WAITS),
         )
         self._stop_reading.set()
         return problems + self._join("reader", self.readers)

@@ -6,9 +6,11 @@
 -- ARGV   1 how many queues
 --        2 life of the queues, ms
 --        3 number of that receive     4 life of the session's number, ms     5 a new message key, for what it took
+--        6 for each queue 1 if it has one reader, which calls this, else 0
 --        then, for each key to put back: the place of its queue, the key; of one queue the oldest last
 -- reply  {place of a queue, message key, ...}: keys that are noted for a queue, have a message, and are not in the
---        queue. They may be on their way to a reader, so they are to be put back if that is still so a second later.
+--        queue. If that has several readers, they may be on their way to another, so they are to be put back if they
+--        are still missing a second later. If it has one, they are put back now, which keeps it in order.
 --
 -- Also read and written: session#taken, queue#noted, and the message keys there.
 
@@ -40,7 +42,7 @@ local function put_back(place, message)
     waiting[place][message] = true
 end
 
-for arg = 6, #ARGV, 2 do
+for arg = 7, #ARGV, 2 do
     local place = tonumber(ARGV[arg])
     if is_missing(place, ARGV[arg + 1]) then
         put_back(place, ARGV[arg + 1])
@@ -63,8 +65,12 @@ local missing = {}
 for place = 1, queues do
     for _, message in ipairs(redis.call('LRANGE', KEYS[place] .. '#noted', 0, -1)) do
         if is_missing(place, message) then
-            missing[#missing + 1] = place
-            missing[#missing + 1] = message
+            if string.sub(ARGV[6], place, place) == '1' then
+                put_back(place, message)
+            else
+                missing[#missing + 1] = place
+                missing[#missing + 1] = message
+            end
         end
     end
 end

@@ -8,7 +8,8 @@
 --        2 life of the session's number, ms
 --        3 how many expired messages one run may drop, so that it never holds the server for long
 --        4 life of the announcements that are due, ms, or 0
---        5 key of a message that a blocking pop has taken from the first queue, or nothing
+--        5 1 if the keys may be on their way to another node of a Redis Cluster, else 0
+--        6 key of a message that a blocking pop has taken from the first queue, or nothing
 -- reply  the place of the queue in KEYS, four digits, and the body, in one text; 0000 if there is more to drop; nil if
 --        there is nothing
 --
@@ -34,29 +35,38 @@ if ARGV[4] ~= '0' then
     end
 end
 
-local function take(place, message)
-    -- While a slot of a cluster moves, the message may be on another node. Then the queue must keep it.
-    local body = redis.pcall('GET', message)
-    if body and type(body) == 'table' then
-        redis.call('LPUSH', KEYS[place], message)
-        return body
-    elseif body then
+-- While a slot of a cluster moves, the message, or the place where it is kept, may be on the other node. That is an
+-- error, so a queue must not be popped before.
+local may_move = ARGV[5] == '1'
+
+local function pop(queue)
+    return may_move and redis.call('LINDEX', queue, 0) or not may_move and redis.call('LPOP', queue)
+end
+
+local function take(place, message, is_popped)
+    local body = redis.call('GET', message)
+    if body then
         redis.call('RENAME', message, taken)
+    end
+    if not is_popped then
+        redis.call('LPOP', KEYS[place])
+    end
+    if body then
         redis.call('SET', session, number + place - 1, 'PX', ARGV[2])
         return string.format('%04d', place) .. body
     end
 end
 
-local found = ARGV[5] ~= '' and take(1, ARGV[5])
+local found = ARGV[6] ~= '' and take(1, ARGV[6], true)
 if found then
     return found
 end
 
 local may_drop = tonumber(ARGV[3])
 for place = 1, queues do
-    local message = redis.call('LPOP', KEYS[place])
+    local message = pop(KEYS[place])
     while message do
-        found = take(place, message)
+        found = take(place, message, not may_move)
         if found then
             return found
         end
@@ -64,7 +74,7 @@ for place = 1, queues do
         if may_drop == 0 then
             return '0000'
         end
-        message = redis.call('LPOP', KEYS[place])
+        message = pop(KEYS[place])
     end
 end
 if noted > 0 then

@@ -29,6 +29,7 @@ def run(requests, workers, hosts=None):
     number if a signal stopped it.
     """
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("asgi_redis.server.breaker").setLevel(logging.ERROR)  # the demo says so itself
     signals, resources = Signals(), Resources(hosts)
     screen = Screen(signals)
     try:
