@@ -12,7 +12,7 @@ from ..server.session import digits
 KNOWN_QUEUES = 10000
 
 #: What all commands of the script begin with, up to its keys.
-HEAD = scripts.send.head(5, 9)
+HEAD = scripts.send.head(5, 8)
 
 
 class SendingQueue(object):
@@ -89,8 +89,9 @@ class Sender(object):
 
     def _tail(self, shard, known, kind):
         capacity, renew, elsewhere = kind
-        arguments = (capacity, shard.keys.message_ms, shard.keys.session_ms) + self._counter_lives
-        arguments += (int(renew), int(not elsewhere))
+        lives = "%d %d %d" % (self._counter_lives + (not elsewhere,))
+        keys = shard.keys
+        arguments = capacity, keys.message_ms, keys.queue_ms, keys.session_ms, lives, "1" if renew else ""
         if len(known.tails) > 8:  # the capacity changes all the time
             known.tails.clear()
         tail = known.tails[kind] = b"\r\n" + b"".join([resp.bulk(argument) for argument in arguments])

@@ -15,14 +15,15 @@
 --
 -- Also written: the message keys in the queues, session#taken, and queue#batches if an announcement is due.
 
+local call = redis.call
 local queues = #KEYS - 1
 local session = KEYS[#KEYS]
 local taken = session .. '#taken'
 local number = tonumber(ARGV[1])
 
-local noted = tonumber(redis.call('GET', session) or 0)
+local noted = tonumber(call('GET', session) or 0)
 if noted >= number then
-    local body = noted < number + queues and redis.call('GET', taken)
+    local body = noted < number + queues and call('GET', taken)
     return body and string.format('%04d', noted - number + 1) .. body or nil
 end
 
@@ -40,19 +41,23 @@ end
 local may_move = ARGV[5] == '1'
 
 local function pop(queue)
-    return may_move and redis.call('LINDEX', queue, 0) or not may_move and redis.call('LPOP', queue)
+    return may_move and call('LINDEX', queue, 0) or not may_move and call('LPOP', queue)
 end
 
 local function take(place, message, is_popped)
-    local body = redis.call('GET', message)
+    local body = call('GET', message)
     if body then
-        redis.call('RENAME', message, taken)
+        call('RENAME', message, taken)
     end
     if not is_popped then
-        redis.call('LPOP', KEYS[place])
+        call('LPOP', KEYS[place])
     end
     if body then
-        redis.call('SET', session, number + place - 1, 'PX', ARGV[2])
+        if place == 1 and noted == number - 1 then
+            call('INCR', session)
+        else
+            call('SET', session, number + place - 1, 'PX', ARGV[2])
+        end
         return string.format('%04d', place) .. body
     end
 end
@@ -78,6 +83,6 @@ for place = 1, queues do
     end
 end
 if noted > 0 then
-    redis.call('DEL', taken)
+    call('DEL', taken)
 end
 return nil
