@@ -24,9 +24,8 @@ if msgpack.version >= (0, 6):
 LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")] if msgpack.version < (0, 6) else []
 
 
-def unpack_options(body):
-    """Arguments for ``msgpack.unpackb``."""
-    return dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, len(body))) if LENGTHS else UNPACK_OPTIONS
+#: {number of bits of a length: arguments for ``msgpack.unpackb``} for those before, which allow twice as much at most.
+OPTIONS_FOR = {bits: dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, 2 ** bits)) for bits in range(32)}
 
 
 #: What msgpack packs as it is, beside maps and lists.
@@ -85,7 +84,7 @@ class Codec(object):
     def pack(self, message):
         """``encode`` without the encryption."""
         try:
-            return msgpack.packb(message, use_bin_type=True)
+            return msgpack.Packer(use_bin_type=True).pack(message)
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             six.raise_from(TypeError(self._reason(message, error)), None)
 
@@ -137,7 +136,7 @@ class Codec(object):
     def unpack(self, body):
         """The message in a body that is not encrypted. BadMessage says why there is none."""
         try:
-            message = msgpack.unpackb(body, **unpack_options(body))
+            message = msgpack.unpackb(body, **(OPTIONS_FOR[len(body).bit_length()] if LENGTHS else UNPACK_OPTIONS))
         except UNPACK_ERRORS as error:
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):

@@ -22,7 +22,6 @@ from .server.connections import client_for_address, client_for_url, is_outage, u
 from .server.forks import PerProcess
 from .server.keys import Keys
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
-from .server.waiting import Waiter
 
 
 class Parts(object):
@@ -284,11 +283,11 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         channels = self.receivable(channels)
         if block:
-            return self.receive_blocking(channels, Waiter()) or (None, None)
+            return self.receive_blocking(channels) or (None, None)
         return self._parts.receiver.receive(channels) or (None, None)
 
-    def receive_blocking(self, channels, waiter):
-        """``receive`` with ``block``, which ``waiter.stop()`` ends early from another thread; or None."""
+    def receive_blocking(self, channels, waiter=None):
+        """``receive`` with ``block``, which the ``stop`` of a ``Waiter`` ends early from another thread; or None."""
         return self._parts.receiver.receive_blocking(channels, waiter)
 
     def return_message(self, channel, message):

@@ -115,15 +115,19 @@ class Receiver(object):
         (channel, message) that is there in one of ``channels``, a frozenset, or None. redis-py's errors, if a shard is
         unavailable and the others have nothing.
         """
-        plan, unavailable = self._plan(channels), []
+        plan = self._plan(channels)
+        if len(plan.parts) == 1 and not self._inbox:
+            return self._take(plan.parts[0])
+        unavailable = []
         found = self._look(plan, lambda part: self._take_unless(part, unavailable))
         if found is None and unavailable:
             raise unavailable[0]
         return found
 
-    def receive_blocking(self, channels, waiter):
+    def receive_blocking(self, channels, waiter=None):
         """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
         deadline = monotonic() + self._seconds()
+        waiter = waiter or Waiter()
         while not waiter.stopped:
             try:
                 plan = self._plan(channels)
@@ -242,7 +246,8 @@ class Receiver(object):
             elif reply != NOTHING_YET:
                 place = int(reply[:4]) - 1
                 session.number = number + place
-                found = self._open(shard, session, queues[place], reply[4:])
+                body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
+                found = self._open(shard, session, queues[place], body)
         except BaseException:
             if reply is None and not session.sent:
                 shard.give_back(session)
