@@ -47,7 +47,7 @@ class Parts(object):
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
         )
         self.statistics = statistics.Statistics(self.shards)
         self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
