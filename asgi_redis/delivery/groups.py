@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from ..server import resp, scripts
 from ..server.connections import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
-from ..server.session import DIGITS, digits
+from ..server.session import digits
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ class Entry(object):
     """
     A body on its way to one queue.
 
-    ``members``: the channels that it is for; more than one make it a batch. ``shard``, ``capacity``: where it is tried
-    next, and how many messages the queue may hold there; ``others``: such pairs to try after that.
+    ``members``: the channels that it is for; if there are several, it is a batch. ``shard``, ``capacity``: the shard
+    that is tried next, and how many messages the queue may hold there; ``others``: more such pairs, to try after that.
     """
 
     __slots__ = ("queue", "members", "body", "shard", "capacity", "others")
@@ -42,7 +42,7 @@ class Entry(object):
         (self.shard, self.capacity), self.others = places[0], places[1:]
 
     def run(self):
-        """What entries that stand side by side in the script's arguments have in common."""
+        """Return a sort key; neighbours that have the same one form a run in the script's arguments."""
         return self.shard.number, id(self.body), self.capacity
 
     def goes_on(self):
@@ -54,7 +54,7 @@ class Entry(object):
 
 
 def chunks(entries):
-    """``entries``, in lists that are bounded in number and bytes."""
+    """Yield ``entries`` in lists that are limited in number and bytes."""
     chunk, size, bodies = [], 0, set()
     for entry in entries:
         added = len(entry.body) if id(entry.body) not in bodies else 0
@@ -121,11 +121,11 @@ class Groups(object):
 
     def send(self, group, message, deliver_here=None):
         """
-        Send ``message`` to all members of ``group`` whose channels are not full; the others are counted and logged.
+        Send ``message`` to all members of ``group`` whose channels are not full; count and log the others.
 
-        ``deliver_here(channels, message)``: takes those of a list of normal channels that do not go to Redis, and
-        returns the rest (default: all go to Redis). If a shard is unavailable, the others get their messages before
-        redis-py's error is raised.
+        ``deliver_here(channels, message)``: gets a list of normal channels, delivers to those that do not go to Redis,
+        and returns the rest (default: all go to Redis). If a shard is unavailable, the members on other shards get
+        their messages before redis-py's error is raised.
         """
         seal = self._envelope.sealer(message, "the group " + group)
         normal, processes = self._members_by_process(group)
@@ -155,7 +155,7 @@ class Groups(object):
         return Entry(queue, members, seal(names), self._shards.for_sending(queue, self._capacity(queue)))
 
     def _send_all(self, seal, entries, full, errors):
-        """Send ``entries``. Returns those to send after that: to other shards, or one for each member."""
+        """Send ``entries``. Return entries to send after that: to other shards, or one for each member."""
         again = []
         for shard, on_shard in by_shard(entries):
             for chunk in chunks(on_shard):
@@ -175,7 +175,10 @@ class Groups(object):
         return again
 
     def _send_chunk(self, shard, entries):
-        """Send ``entries`` to one shard. Returns (those whose queue is full, batches whose reader has to announce)."""
+        """
+        Send ``entries`` to one shard. Return (those whose queue is full, batches whose reader has not announced that
+        it takes them).
+        """
         singles = [entry for entry in entries if len(entry.members) == 1]
         batches = [entry for entry in entries if len(entry.members) > 1]
         session = shard.borrow()
@@ -204,7 +207,7 @@ class Groups(object):
         )
 
     def _drop(self, entries):
-        """Count and log the messages that found their channels full."""
+        """Count and log messages whose channels are full."""
         for shard, on_shard in by_shard(entries):
             dropped = {}
             for entry in on_shard:
@@ -215,7 +218,7 @@ class Groups(object):
             try:
                 shard.run(scripts.count_full, keys, list(self._counter_lives) + [dropped[queue] for queue in queues])
             except RedisError as error:
-                logger.warning("Could not count dropped messages: %s", error)  # what could be sent was
+                logger.warning("Could not count dropped messages: %s", error)  # the other messages were sent
 
 
 def by_process(members):
@@ -236,7 +239,7 @@ def split(packed):
 
 
 def by_shard(entries):
-    """(shard, its entries), those of a run side by side."""
+    """Return [(shard, its entries), ...], with the entries of a run next to each other."""
     ordered = sorted(entries, key=Entry.run)
     return [(list_[0].shard, list_) for list_ in (
         list(of_shard) for _, of_shard in itertools.groupby(ordered, key=lambda entry: entry.shard.number)
@@ -244,7 +247,7 @@ def by_shard(entries):
 
 
 def arguments_of(singles, batches):
-    """The runs and bodies of the group script: see scripts/send_group.lua."""
+    """Return the runs and bodies for the group script: see scripts/send_group.lua."""
     runs, bodies = [], []
     for _, run in itertools.groupby(singles, key=Entry.run):
         run = list(run)

@@ -5,10 +5,10 @@ from redis.exceptions import RedisError
 
 from ..server import resp, scripts, times
 from ..server.connections import is_outage
-from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.keys import ALL_CHANNELS, MESSAGES_COUNT
 from ..server.session import digits
 
-#: How many queues of a shard are known at once. A site has some hundreds, but names are made up anew with each process.
+#: How many queues of a shard are kept at once. A site uses some hundreds, but new processes have new names.
 KNOWN_QUEUES = 10000
 
 #: From this many bytes on, a message does not pass through Lua, which copies it several times. Its key has an f before
@@ -17,7 +17,7 @@ LARGE_BODY = 65536
 
 
 class SendingQueue(object):
-    """What never changes in the commands that send to one queue of one shard, packed."""
+    """The packed parts of commands to one queue of one shard that never change."""
 
     __slots__ = ("head", "head_of_large", "tails", "renew_at")
 
@@ -48,7 +48,7 @@ class Sender(object):
         """
         Return True once ``body`` is in ``queue``, False if that holds ``capacity`` messages. redis-py's errors.
 
-        A shard that is unavailable is left out if there is another, and if the message was surely not sent there.
+        If a shard is unavailable, and the message was surely not sent to it, the next shard is tried.
         """
         places = self._shards.for_sending(queue, capacity)
         for shard, room in places[:-1]:
@@ -58,7 +58,7 @@ class Sender(object):
         return self._put(shard, queue, body, room)
 
     def _put(self, shard, queue, body, capacity, elsewhere=False):
-        """Return True, or False if the shard can't take the message: it holds its share, or is unavailable."""
+        """Return True, or False if the shard can't take the message, because it is full or unavailable."""
         session = None
         try:
             session = shard.borrow()
@@ -113,7 +113,7 @@ class Sender(object):
         return tail
 
     def return_message(self, queue, body):
-        """Put a message that was received, but is not wanted any more, back to the head of ``queue``."""
+        """Put a message that was received, but is no longer wanted, back at the head of ``queue``."""
         shard = self._shards.of(queue)[0]
         session = shard.borrow()
         try:
