@@ -106,9 +106,12 @@ class Codec(object):
             return "nested too deeply"
         if name:
             return "%s has no form in msgpack" % name
-        return {OverflowError: "an integer is beyond 64 bits", ValueError: "nested too deeply"}.get(
-            type(error), "text that is not valid Unicode" if isinstance(error, UnicodeError) else type(error).__name__
-        )
+        # msgpack before 1.0 raises subclasses of these.
+        reasons = [
+            (UnicodeError, "text that is not valid Unicode"), (OverflowError, "an integer is beyond 64 bits"),
+            (ValueError, "nested too deeply"),
+        ]
+        return next((reason for kind, reason in reasons if isinstance(error, kind)), type(error).__name__)
 
     def decode(self, body):
         """Return the message in ``body``. BadMessage if there is none."""

@@ -273,9 +273,11 @@ class Receiver(object):
             return None
         names, message = opened
         if len(names) > 1:
+            make = self._made(queue, lambda: self._envelope.copier(message))
+            if make is None:  # msgpack unpacks what is nested more deeply than it packs
+                return None
             # The message is kept under the session's name for the rest of its life.
             left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
-            make = self._envelope.copier(message)
             copy = lambda: self._made(queue, make)  # noqa: E731
             self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
         return names[0], message
