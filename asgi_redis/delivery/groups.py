@@ -73,8 +73,9 @@ class Groups(object):
     """
     Groups: named sets of channels, a sorted set each in Redis, scored by the time of joining.
 
-    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``. ``expiry()``: how long a
-    membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how many messages it holds.
+    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
+    ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
+    many messages it holds.
     """
 
     def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):

@@ -12,7 +12,7 @@ from ..server.breaker import Breaker
 from ..server.connections import is_outage
 from ..server.session import digits
 from ..server.times import monotonic
-from ..server.waiting import first_reply
+from ..server.waiting import Waiter, first_reply
 
 logger = logging.getLogger(__name__)
 
