@@ -42,6 +42,9 @@ UNAVAILABLE_WORDS = re.compile(
 #: A server that wants a password: which words it uses depends on its version, and on what is sent first.
 NO_PASSWORD = re.compile("NOAUTH|Authentication required|unauthenticated|operation not permitted", re.IGNORECASE)
 
+#: A server that wants another one. redis-py before 3.2 has no exception of its own for it.
+WRONG_PASSWORD = re.compile("WRONGPASS|invalid password")
+
 #: An idle connection whose other end is silently gone is found out in 15 to 20 seconds, if the system has these.
 KEEPALIVE = {
     getattr(socket, name): value
@@ -229,6 +232,8 @@ def with_address(error, client):
         error.args = ("No master is known of %s" % address,)
     elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)
+    elif isinstance(error, ResponseError) and WRONG_PASSWORD.search(str(error)):
+        return AuthenticationError("%s (%s)" % (error, address))
     elif isinstance(error, (ConnectionError, TimeoutError)) or is_outage(error):
         if address not in str(error):
             error.args = ("%s (%s)" % (error, address),)
