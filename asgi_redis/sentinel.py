@@ -22,6 +22,15 @@ DOUBT_FOR = 15
 DOUBT_INTERVAL = 1
 
 
+class Pool(SentinelConnectionPool):
+    """redis-py's, which knows where the master is."""
+
+    def get_master_address(self):
+        # redis-py 2 keeps the address that it learned first.
+        self.master_address = super(Pool, self).get_master_address()
+        return self.master_address
+
+
 class Service(Place):
     """A service of the Sentinels, that is, the server that is its master now."""
 
@@ -116,6 +125,6 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
 
     def place(self, index):
         client = self._sentinel.master_for(
-            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=SentinelConnectionPool
+            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=Pool
         )
         return Service(client, self.sentinel_refresh_interval)
