@@ -87,6 +87,8 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 26379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one Sentinel.")
+        if self.connection_kwargs.get("ssl") and REDIS_PY < (4, 1):
+            raise ValueError("TLS to servers that Sentinels name needs redis-py 4.1 or newer.")
         hosts = [check_address("Sentinel", host) for host in hosts]
         sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(sentinel_kwargs or {}))
         self._sentinel = Sentinel(
