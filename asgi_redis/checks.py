@@ -7,14 +7,14 @@ import six
 
 
 def check_list(name, value):
-    """ValueError where a list is needed and ``value`` is text or can't be iterated."""
+    """Return ``value`` as a list. ValueError if it is text or can't be iterated."""
     if isinstance(value, (six.text_type, six.binary_type)) or not hasattr(value, "__iter__"):
         raise ValueError("%s must be a list, not %s." % (name, type(value).__name__))
     return list(value)
 
 
 def check_positive(name, value, least=0):
-    """TypeError where ``value`` is no number, ValueError where it is not above 0, or is below ``least``."""
+    """Raise TypeError if ``value`` is not a number, ValueError if it is not above 0, or is below ``least``."""
     if isinstance(value, bool) or not isinstance(value, six.integer_types + (float,)):
         raise TypeError("%s must be a number, not %s." % (name, type(value).__name__))
     if not value > 0 or value < least or math.isinf(value):
@@ -22,19 +22,19 @@ def check_positive(name, value, least=0):
 
 
 def check_address(what, value):
-    """``value``, a (host, port) pair, with the port a whole number. ValueError where it is none; never quotes it."""
+    """Return ``value``, a (host, port) pair, with a whole number as port. ValueError otherwise, without the value."""
     try:
         host, port = value
         if isinstance(value, (list, tuple)) and isinstance(host, six.string_types) and not set("/@") & set(host):
             return host, int(port)
     except (TypeError, ValueError):
         pass
-    # What is wrong may be a URL with a password.
+    # The wrong value may be a URL with a password.
     six.raise_from(ValueError("A %s must be a (host, port) pair, not this %s." % (what, type(value).__name__)), None)
 
 
 def check_text(name, value):
-    """TypeError where ``value`` is not text, on Python 2 ``unicode``; ValueError where UTF-8 has no form for it."""
+    """Raise TypeError if ``value`` is not text (on Python 2, ``unicode``), ValueError if UTF-8 can't encode it."""
     if not isinstance(value, six.text_type):
         raise TypeError("%s must be text, not %s." % (name, type(value).__name__))
     try:

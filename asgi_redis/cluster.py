@@ -19,15 +19,15 @@ try:
 except ImportError:  # redis-py before 4.1
     RedisCluster = None
 
-#: More would need a connection each of every waiting worker, to no use.
+#: A waiting worker holds a connection for each shard, so more would cost much and gain nothing.
 MOST_SHARDS = 128
 
 
 def slot_tags(shards):
     """
-    Hash tags, the smallest numbers whose slots lie in each of ``shards`` equal parts of all slots.
+    Return hash tags: for each of ``shards`` equal parts of all slots, the smallest number whose slot lies in it.
 
-    A cluster gives each of its masters one stretch of slots, so these are spread evenly over the masters.
+    A cluster gives each master one range of slots, so the hash tags are spread evenly over the masters.
     """
     tags = {}
     for number in itertools.count():
@@ -51,18 +51,18 @@ class Nodes(object):
 
     @property
     def _cluster(self):
-        """redis-py's client; to make it is to ask the nodes."""
+        """redis-py's client. Making it asks the nodes."""
         if self._made is None:
             nodes = [ClusterNode(host, port) for host, port in self._addresses]
             self._made = RedisCluster(startup_nodes=nodes, **self._options)
         return self._made
 
     def client_for(self, key):
-        """A redis-py client for the node that has ``key`` now."""
+        """Return a redis-py client for the node that has ``key`` now."""
         try:
             return self._cluster.get_redis_connection(self._cluster.get_node_from_key(key))
         except RedisClusterException as error:
-            # No node answers, or none has the slot: to the caller, an outage as any other.
+            # No node replies, or none has the slot: the caller must treat that as any other outage.
             raise ConnectionError("%s (start nodes: %s)" % (error, ", ".join("%s:%s" % n for n in self._addresses)))
 
     def refresh(self):
@@ -70,10 +70,10 @@ class Nodes(object):
         try:
             self._cluster.nodes_manager.initialize()
         except (RedisClusterException, ConnectionError, TimeoutError):
-            pass  # the command that is tried next will tell
+            pass  # the next try will show
 
     def client_at(self, host, port):
-        # It may have no slot yet, so that the others do not tell of it.
+        # The node may have no slots yet, so that redis-py's client does not know it.
         return client_for_address(host, port, self._options)
 
 
@@ -98,23 +98,24 @@ class Slot(Place):
 
 
 def is_moving(error):
-    """Return True if ``error`` says that a slot, or a master, is being moved: a repeated call will succeed."""
+    """Return True if ``error`` says that a slot or a master is moving, so that a repeated call will succeed."""
     if isinstance(error, (AskError, MovedError, TryAgainError, ClusterDownError)):
         return True
-    # A blocked client of a master that became a replica; a script that met a message key on its way.
+    # UNBLOCKED: the master of a blocked client became a replica. The other: a script used a key that is being moved.
     return isinstance(error, ResponseError) and (str(error).startswith("UNBLOCKED") or "non local key" in str(error))
 
 
 class RedisClusterChannelLayer(BaseRedisChannelLayer):
     """
-    A channel layer on a Redis Cluster. Its shards are hash tags: all keys of one lie in one slot.
+    A channel layer on a Redis Cluster. Its shards are hash tags: all keys of a shard lie in one slot.
 
-    :param hosts: nodes to ask for the others, a list of ``redis://`` and ``rediss://`` URLs or (host, port) pairs
-        (default ``[("localhost", 6379)]``). User and password of the first URL that has them are for all nodes.
-    :param shards: how many (default 3); the same in all processes, and for good. As many as the cluster has masters
-        uses all of them; a waiting worker holds a connection for each.
+    :param hosts: some of the nodes, which tell the others: a list of ``redis://`` and ``rediss://`` URLs or
+        (host, port) pairs (default ``[("localhost", 6379)]``). The user and password of the first URL that has them are
+        used for all nodes.
+    :param shards: how many shards there are (default 3). It must be the same in all processes, and never change. To use
+        all masters, there must be as many shards; a waiting worker holds a connection for each.
 
-    The other arguments are those of ``BaseRedisChannelLayer``. Needs redis-py 4.1: RuntimeError below that.
+    The other arguments are those of ``BaseRedisChannelLayer``. RuntimeError with a redis-py before 4.1.
     """
 
     own_arguments = ("shards",)
@@ -139,7 +140,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         return described
 
     def _setup_host(self, host, addresses, options):
-        """The URL of one of ``hosts``. Adds to ``addresses``, and to ``options`` what else is in it."""
+        """Return the URL of one of ``hosts``. Add its address to ``addresses``, and the rest of it to ``options``."""
         if isinstance(host, six.string_types):
             found = url_options(host)
             addresses.append((found.pop("host", "localhost"), found.pop("port", 6379)))

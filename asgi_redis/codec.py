@@ -1,4 +1,4 @@
-"""Message <-> bytes: msgpack, inside Fernet where there are keys."""
+"""Message <-> bytes: msgpack, encrypted with Fernet if there are keys."""
 from __future__ import unicode_literals
 
 import base64
@@ -15,38 +15,38 @@ except ImportError:
     Fernet = None
 
 
-#: text for text on every msgpack from 0.5.2 on; and keys that are numbers, which 1.0 refuses unless told.
+#: Text is unpacked as text on every msgpack from 0.5.2 on, and keys may be numbers, which msgpack 1.0 would refuse.
 UNPACK_OPTIONS = {"raw": False}
 if msgpack.version >= (0, 6):
     UNPACK_OPTIONS["strict_map_key"] = False
 
-#: Later ones trust no length that goes beyond the body.
+#: Versions before 0.6 need to be told how long a part may be; later ones accept no length beyond the body's.
 LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")] if msgpack.version < (0, 6) else []
 
 
-def unpack_options(body):
-    """Arguments for ``msgpack.unpackb``."""
-    return dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, len(body))) if LENGTHS else UNPACK_OPTIONS
+#: {number of bits of a length: arguments for ``msgpack.unpackb``} for those before, which allow twice as much at most.
+OPTIONS_FOR = {bits: dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, 2 ** bits)) for bits in range(32)}
 
 
-#: What msgpack packs as it is, beside maps and lists.
+#: The types that msgpack can pack, besides dicts and lists.
 SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memoryview, float, bool, type(None))
 
 
-#: What msgpack's versions raise for a body that is none of theirs. Anything else comes from elsewhere, as a signal.
+#: What the versions of msgpack raise for a body that is not msgpack. Other exceptions come from elsewhere, for example
+#: from a signal handler.
 UNPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.UnpackException)
 
 
 class BadMessage(ValueError):
-    """A body that is no message; the text says why, and never what was in it."""
+    """A body that is not a message. The text gives the reason, but never the content."""
 
 
 def make_fernet(key):
     """
-    The cipher for one key.
+    Return the cipher for one key.
 
-    ``key``: text or bytes of any length, best with 32 bytes of entropy. Its SHA-256, in URL-safe base64, is the Fernet
-    key, as in releases 1.x.
+    ``key``: text or bytes of any length, ideally with 32 bytes of entropy. Its SHA-256, in URL-safe base64, is the
+    Fernet key, as in releases 1.x.
     """
     if Fernet is None:
         raise ValueError("Encryption needs the package 'cryptography': pip install asgi_redis[cryptography]")
@@ -56,7 +56,7 @@ def make_fernet(key):
 
 
 def unpackable(value):
-    """The name of the first type inside ``value`` that msgpack has no form for, or None."""
+    """Return the name of the first type inside ``value`` that msgpack can't pack, or None."""
     if isinstance(value, dict):
         parts = list(value) + list(value.values())
     elif isinstance(value, (list, tuple)):
@@ -70,8 +70,8 @@ class Codec(object):
     """
     Packs messages and unpacks bodies.
 
-    ``keys``: symmetric encryption keys; the first encrypts, all decrypt. None: bodies are not encrypted.
-    ``max_age``: seconds after which an encrypted body is refused.
+    ``keys``: symmetric encryption keys; the first encrypts, all decrypt (default: bodies are not encrypted).
+    ``max_age``: after how many seconds an encrypted body is refused (default 70).
     """
 
     def __init__(self, keys=None, max_age=70):
@@ -79,13 +79,13 @@ class Codec(object):
         self.max_age = max_age
 
     def encode(self, message):
-        """The body of ``message``, a dict. TypeError names the type that msgpack has no form for."""
+        """Return the body of ``message``, a dict. TypeError names the type that msgpack can't pack."""
         return self.encrypt(self.pack(message))
 
     def pack(self, message):
-        """``encode`` without the encryption."""
+        """Do ``encode`` without the encryption."""
         try:
-            return msgpack.packb(message, use_bin_type=True)
+            return msgpack.Packer(use_bin_type=True).pack(message)
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             six.raise_from(TypeError(self._reason(message, error)), None)
 
@@ -93,13 +93,13 @@ class Codec(object):
         return self.crypter.encrypt(packed) if self.crypter else packed
 
     def with_item(self, packed, length, key, value):
-        """``packed``, a dict of ``length`` items, with one more, without packing the others again."""
+        """Return ``packed``, a dict of ``length`` items, with one more, without packing the others again."""
         packer = msgpack.Packer(use_bin_type=True)
         rest = packed[len(packer.pack_map_header(length)):]
         return packer.pack_map_header(length + 1) + rest + packer.pack(key) + packer.pack(value)
 
     def _reason(self, message, error):
-        # msgpack's own words may quote the value, so they are not passed on.
+        # msgpack's own message may quote the value, so it is not passed on.
         try:
             name = unpackable(message)
         except RuntimeError:
@@ -114,11 +114,11 @@ class Codec(object):
         return next((reason for kind, reason in reasons if isinstance(error, kind)), type(error).__name__)
 
     def decode(self, body):
-        """The message in ``body``. BadMessage says why there is none."""
+        """Return the message in ``body``. BadMessage if there is none."""
         return self.unpack(self.decrypt(body))
 
     def decrypt(self, body):
-        """What is inside the encryption of ``body``, if there is any. BadMessage where it can't be trusted."""
+        """Return ``body`` decrypted, or as it is if there are no keys. BadMessage if it can't be trusted."""
         if not self.crypter:
             return body
         try:
@@ -138,9 +138,9 @@ class Codec(object):
         )
 
     def unpack(self, body):
-        """The message in a body that is not encrypted. BadMessage says why there is none."""
+        """Return the message in a body that is not encrypted. BadMessage if there is none."""
         try:
-            message = msgpack.unpackb(body, **unpack_options(body))
+            message = msgpack.unpackb(body, **(OPTIONS_FOR[len(body).bit_length()] if LENGTHS else UNPACK_OPTIONS))
         except UNPACK_ERRORS as error:
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
@@ -149,5 +149,8 @@ class Codec(object):
 
 
 def encrypted_at(token):
-    """Seconds since the epoch, by the clock of who made a Fernet token: eight bytes behind the first."""
+    """
+    Return when a Fernet token was made, by its maker's clock, in seconds since the epoch: the eight bytes after the
+    first.
+    """
     return struct.unpack(b">Q", base64.urlsafe_b64decode(token[:12])[1:])[0]

@@ -22,14 +22,13 @@ from .server.connections import client_for_address, client_for_url, is_outage, u
 from .server.forks import PerProcess
 from .server.keys import Keys
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
-from .server.waiting import Waiter
 
 
 class Parts(object):
     """
-    What a layer consists of in one process; a forked child has its own.
+    The objects that a layer consists of in one process; a forked child has its own.
 
-    ``layer``: whose. Everything but this class gets what it needs from its constructor.
+    ``layer``: the layer. The parts do not use it themselves: they get what they need in their constructors.
     """
 
     def __init__(self, layer):
@@ -39,8 +38,8 @@ class Parts(object):
         self.pops = OpenPops()
         self.full = FullChannels()
         envelope = self.envelope = Envelope(
-            layer.codec, layer.serialize, layer.deserialize, layer.has_own("serialize") and layer.has_own("deserialize"),
-            layer.max_message_size, layer.MessageTooLarge,
+            layer.codec, layer.serialize, layer.deserialize,
+            layer.has_own("serialize") and layer.has_own("deserialize"), layer.max_message_size, layer.MessageTooLarge,
         )
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
@@ -48,37 +47,37 @@ class Parts(object):
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
         )
         self.statistics = statistics.Statistics(self.shards)
         self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
 
     def leave(self):
-        """In a forked child: leave everything to the parent."""
+        """In a forked child: leave all connections to the parent."""
         for shard in self.shards.made():
             shard.abandon()
 
 
 class BaseRedisChannelLayer(Names, BaseChannelLayer):
     """
-    A channel layer of the ASGI draft specification on Redis. A sibling says where the shards are.
+    A channel layer of the ASGI draft specification on Redis. Subclasses say where the shards are.
 
     :param expiry: how long a message waits to be received, in seconds (default 60).
-    :param hosts: the servers; see the sibling.
-    :param prefix: what the keys of messages and groups begin with in Redis (default ``"asgi:"``).
+    :param hosts: the servers; see the subclass.
+    :param prefix: the beginning of the keys of messages and groups in Redis (default ``"asgi:"``).
     :param group_expiry: how long a channel stays a member of a group, in seconds (default 86400).
     :param capacity: how many messages a channel holds (default 100).
     :param channel_capacity: other capacities, a dict by channel name, glob, or compiled regular expression; the first
         match counts.
     :param symmetric_encryption_keys: a list of texts; the first encrypts, all decrypt (default: no encryption).
-    :param stats_prefix: what the keys of statistics begin with (default ``"asgi-meta:"``).
+    :param stats_prefix: the beginning of the keys of statistics (default ``"asgi-meta:"``).
     :param connection_kwargs: keyword arguments for redis-py's connections.
-    :param reconnect_timeout: how long an outage may last before a blocking receive raises redis-py's error, in seconds
-        (default None: it never does).
-    :param max_message_size: how many bytes a message may have once it is packed, and encrypted (default 512 MB, which
-        is what Redis can hold).
+    :param reconnect_timeout: how long a shard may be unavailable before a blocking receive raises redis-py's error, in
+        seconds (default None: it never does).
+    :param max_message_size: how many bytes a message may have after packing and encryption (default 512 MB, the most
+        that Redis can store in a key).
 
-    ValueError and TypeError say which argument is wrong. Nothing connects before the first call.
+    Raises a ValueError or TypeError that names a wrong argument. Nothing connects before the first call.
     """
 
     extensions = ["groups", "flush", "statistics"] + BACKGROUND_EXTENSIONS
@@ -88,14 +87,14 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     STAT_MESSAGES_MAX_AGE = "messages_max_age"
     STAT_CHANNEL_FULL = "channel_full_count"
 
-    #: How long a counter lives after it has changed, in seconds, to the minute.
+    #: How long a counter lives after its last change, in seconds, to the minute.
     channel_statistics_expiry = 3600
     global_statistics_expiry = 86400
 
     #: How long a blocking ``receive`` waits before it returns nothing, in seconds.
     blpop_timeout = 5
 
-    #: The arguments that a sibling has after those of ``__init__``, in their order; ``setup_hosts`` takes them.
+    #: The arguments that a subclass has after those of ``__init__``, in order. They are passed to ``setup_hosts``.
     own_arguments = ()
 
     def __init__(
@@ -171,13 +170,13 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     __repr__ = __str__
 
     def _describe_hosts(self):
-        """``self.hosts`` without what is secret."""
+        """Return ``self.hosts`` without passwords."""
         return [without_password(host) for host in self.hosts]
 
-    # Where the shards are: what a sibling provides.
+    # Where the shards are: subclasses say that.
 
     def setup_hosts(self, hosts):
-        """Check ``hosts``, and what else the sibling takes, and return what ``self.hosts`` is to be."""
+        """Check ``hosts`` and the subclass's own arguments, and return the value of ``self.hosts``."""
         raise NotImplementedError()
 
     @property
@@ -186,19 +185,20 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         raise NotImplementedError()
 
     def place(self, index):
-        """The ``Place`` of shard ``index``."""
+        """Return the ``Place`` of shard ``index``."""
         raise NotImplementedError()
 
     def tag(self, index):
-        """What the keys of shard ``index`` have behind their prefix."""
+        """Return the text that follows the prefixes in the keys of shard ``index``."""
         return ""
 
     def make_shard(self, index, count):
-        return Shard(index, count, Keys(self.prefix, self.stats_prefix, self.expiry, self.tag(index)), self.place(index))
+        keys = Keys(self.prefix, self.stats_prefix, self.expiry, self.tag(index))
+        return Shard(index, count, keys, self.place(index))
 
     def connection(self, index):
         """
-        A redis-py client for shard ``index``, or for a random one if that is None.
+        Return a redis-py client for shard ``index``, or for a random one if ``index`` is None.
 
         ValueError if there is no such shard.
         """
@@ -209,11 +209,11 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         return self._parts.shards[index].place.client()
 
     def random_index(self):
-        """The number of a shard, at random."""
+        """Return the index of a random shard."""
         return self._parts.shards.random_number()
 
     def consistent_hash(self, value):
-        """The number of the shard that ``value``, a channel or group name, belongs to. All processes must agree."""
+        """Return the index of the shard for ``value``, a channel or group name. It is the same in all processes."""
         return self._parts.shards.number_for(six.ensure_binary(value))
 
     # Bodies.
@@ -224,15 +224,15 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         return self.codec.crypter
 
     def make_fernet(self, key):
-        """The Fernet for one of ``symmetric_encryption_keys``."""
+        """Return the Fernet for one of ``symmetric_encryption_keys``."""
         return make_fernet(key)
 
     def serialize(self, message):
-        """The body of a message: bytes. A subclass may override it, with ``deserialize``."""
+        """Return the body of a message, as bytes. A subclass may override this, along with ``deserialize``."""
         return self.codec.encode(message)
 
     def deserialize(self, message):
-        """The dict in a body. What is raised here drops the message, with an ERROR in the log."""
+        """Return the message in a body. An exception raised here drops the message, with an ERROR in the log."""
         return self.codec.decode(message)
 
     # The specification's methods.
@@ -241,10 +241,12 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Send a message to a channel.
 
-        ``message``: a dict of what msgpack packs. Raises ``ChannelFull`` if the channel holds its capacity,
-        ``MessageTooLarge`` above ``max_message_size``, TypeError or ValueError for a bad name or message, redis-py's
-        errors if Redis refuses, or is unavailable for a second. An error that says that Redis is unavailable, and that
-        the message was surely not sent, is also a ``ChannelFull``.
+        ``message``: a dict of values that msgpack can pack.
+
+        Raises ``ChannelFull`` if the channel already holds its capacity, ``MessageTooLarge`` if the message is larger
+        than ``max_message_size``, TypeError or ValueError for a bad name or message, and redis-py's error if Redis
+        refuses the message or is unavailable. If Redis is unavailable, and the message was surely not sent, that error
+        is also a ``ChannelFull``.
         """
         parts = self._parts
         self.valid_channel_name(channel)
@@ -261,8 +263,10 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def _refusal(self, error):
         """
-        ``error`` of redis-py; if it says that the message was surely not sent, and may be sent later, then as one that is
-        also this layer's ``ChannelFull``: interface servers answer that with 503, and workers try again.
+        Return the error to raise for redis-py's ``error``.
+
+        If Redis is unavailable, and the message was surely not sent, that is a copy which is also this layer's
+        ``ChannelFull``: interface servers reply to that with 503, and workers retry.
         """
         if not is_outage(error) or getattr(error, "was_sent", True):
             return error
@@ -276,23 +280,24 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         Take one message from any of several channels.
 
         ``channels``: a list of names; of a process-specific channel, the name up to ``!``. ``block``: wait for a
-        message, up to ``blpop_timeout`` seconds (default: return at once).
+        message, for up to ``blpop_timeout`` seconds (default: return at once).
 
-        Returns (channel, message), or (None, None). If a shard is unavailable, a receive that does not block raises
-        redis-py's error, unless another shard has a message; one that blocks goes on, and returns (None, None) after
-        ``blpop_timeout`` as if nothing had come, until the outage has lasted ``reconnect_timeout`` seconds.
+        Returns (channel, message), or (None, None) if there is none. If a shard is unavailable, a receive that does not
+        block raises redis-py's error unless another shard has a message. One that blocks waits on the other shards, and
+        returns (None, None) after ``blpop_timeout``; it raises redis-py's error only if ``reconnect_timeout`` is given,
+        and the outage has lasted that long.
         """
         channels = self.receivable(channels)
         if block:
-            return self.receive_blocking(channels, Waiter()) or (None, None)
+            return self.receive_blocking(channels) or (None, None)
         return self._parts.receiver.receive(channels) or (None, None)
 
-    def receive_blocking(self, channels, waiter):
-        """``receive`` with ``block``, which ``waiter.stop()`` ends early from another thread; or None."""
+    def receive_blocking(self, channels, waiter=None):
+        """``receive`` with ``block``, which the ``stop`` of a ``Waiter`` ends early from another thread; or None."""
         return self._parts.receiver.receive_blocking(channels, waiter)
 
     def return_message(self, channel, message):
-        """Put a message that was received, but is not wanted any more, back to the head of its queue."""
+        """Put a message that was received, but is no longer wanted, back at the head of its queue."""
         parts, queue = self._parts, self.non_local_name(channel)
         if "!" in channel:
             parts.inbox.put_back(queue, channel, lambda: message, self.expiry)
@@ -301,7 +306,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def receive_twisted(self, channels):
         """
-        A Deferred of what ``receive(channels, block=True)`` would return or raise (the specification's "twisted").
+        Return a Deferred of what ``receive(channels, block=True)`` would return or raise (the specification's extension
+        "twisted").
 
         If it is cancelled, or the reactor stops, a message that still arrives is put back. RuntimeError without
         Twisted.
@@ -316,11 +322,11 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def receive_async(self, channels):
         """
-        An ``asyncio.Future`` of what ``receive(channels, block=True)`` would return or raise (the specification's
-        "async"); to be called while an event loop runs.
+        Return an ``asyncio.Future`` of what ``receive(channels, block=True)`` would return or raise (the
+        specification's extension "async"). Must be called while an event loop is running.
 
-        If it is cancelled, as ``asyncio.run`` does at its end, or the loop stops, a message that still arrives is put
-        back. RuntimeError without asyncio, that is, on Python 2.
+        If it is cancelled (``asyncio.run`` does that when it ends), or the loop stops, a message that still arrives is
+        put back. RuntimeError without asyncio, that is, on Python 2.
         """
         return self._parts.background.receive_async(self.receivable(channels))
 
@@ -333,13 +339,13 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self._parts.groups.add(group, channel)
 
     def group_discard(self, group, channel):
-        """Take ``channel`` out of ``group``; nothing happens if it is no member."""
+        """Remove ``channel`` from ``group``. Do nothing if it is not a member."""
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._parts.groups.discard(group, channel)
 
     def group_channels(self, group):
-        """The names of the group's members, a list, the longest member first."""
+        """Return the names of the group's members, a list, in the order in which they were last added."""
         self.valid_group_name(group)
         return self._parts.groups.members(group)
 
@@ -347,8 +353,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Send ``message``, a dict, to all members of ``group`` whose channels are not full.
 
-        Never raises ``ChannelFull``: messages to full channels are counted, and logged once a second. Otherwise as
-        ``send``; ``max_message_size`` is for the message without the names of its channels.
+        Never raises ``ChannelFull``: messages to full channels are dropped, counted, and logged once a second. Raises
+        the other errors of ``send``. ``max_message_size`` limits the message without the names of its channels.
         """
         self.valid_group_name(group)
         self._parts.envelope.check(message)
@@ -358,20 +364,23 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def global_statistics(self):
         """
-        What went through in the last day, on all shards.
+        Return the counters of the layer, over all shards.
 
-        A dict of ``messages_count`` (sent) and ``channel_full_count`` (sends that found the channel full). Shards that
-        are unavailable are left out, with a WARNING; redis-py's error if all are.
+        They are a dict of ``messages_count`` (messages sent) and ``channel_full_count`` (messages that found their
+        channel full), and start again from 0 after a day without changes. Shards that are unavailable are left out;
+        redis-py's error if all are.
         """
         sent, refused = self._parts.statistics.all_channels()
         return {self.STAT_MESSAGES_COUNT: sent, self.STAT_CHANNEL_FULL: refused}
 
     def channel_statistics(self, channel):
         """
-        What went through one channel, on all shards; of a process-specific channel, all channels of that process.
+        Return the counters and the backlog of one channel, over all shards; for a process-specific channel, those of
+        all channels of its process.
 
-        A dict of ``messages_count`` and ``channel_full_count`` as in ``global_statistics``, ``messages_pending`` (now
-        in the queue) and ``messages_max_age`` (how long the oldest of them has waited, in seconds).
+        They are a dict of ``messages_count`` and ``channel_full_count``, as in ``global_statistics`` but from 0 after
+        an hour without changes, ``messages_pending`` (messages in the queue) and ``messages_max_age`` (how long the
+        oldest of them has waited, in seconds).
         """
         self.valid_channel_name(channel)
         sent, refused, waiting, age = self._parts.statistics.channel(self.non_local_name(channel))
@@ -384,10 +393,10 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def flush(self):
         """
-        Delete all messages, groups and statistics of this layer, on all shards, before it returns.
+        Delete all messages, groups and statistics of this layer, on all shards, before returning.
 
-        Every key that begins with ``prefix`` or ``stats_prefix`` goes, in small steps that do not hold the server; and
-        what this process has in memory.
+        That is every key that begins with ``prefix`` or ``stats_prefix``, in small steps that do not block the server,
+        and the messages in this process's memory.
         """
         parts = self._parts
         parts.inbox.clear()
@@ -400,9 +409,9 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     A channel layer over one Redis server, or several that share the messages (shards).
 
     :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        or of (host, port) pairs (default ``[("localhost", 6379)]``). The order matters: all processes must have the
-        same.
-    :param host, port, db: short for one server.
+        or of (host, port) pairs (default ``[("localhost", 6379)]``). All processes must have the same list, in the
+        same order.
+    :param host, port, db: a shorthand for one server.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
     """
@@ -423,7 +432,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
         return [self._setup_host(host) for host in hosts]
 
     def _setup_host(self, host):
-        """The URL of one of ``hosts``, after its client is made."""
+        """Make the client for one of ``hosts``, and return its URL."""
         if isinstance(host, six.string_types):
             self._clients.append(client_for_url(host, self.connection_kwargs))
             return host

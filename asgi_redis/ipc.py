@@ -1,4 +1,4 @@
-"""asgi_ipc 1.4.2, and what has changed since it was released."""
+"""asgi_ipc 1.4.2, adapted to what has changed since it was released."""
 from __future__ import unicode_literals
 
 import importlib
@@ -14,7 +14,7 @@ COPY = "asgi_redis._asgi_ipc"
 
 
 class Msgpack(object):
-    """What asgi_ipc gets as ``msgpack``: it unpacks with an argument that msgpack 1 removed, ``encoding``."""
+    """Stands in for ``msgpack`` in asgi_ipc, which unpacks with ``encoding``, an argument that msgpack 1 removed."""
 
     _codec = Codec()
 
@@ -29,11 +29,11 @@ class Msgpack(object):
 
 def ipc_layer(**arguments):
     """
-    An ``IPCChannelLayer`` of asgi_ipc. ValueError if it is not installed.
+    Return an ``IPCChannelLayer`` of asgi_ipc. ValueError if it is not installed.
 
-    It comes from a second import under a name of our own: without the package's ``__init__``, which needs pkg_resources
-    (Python 3.12 and setuptools 81 no longer bring it) only to tell its version; and with ``Msgpack`` in its module,
-    which nothing else sees.
+    The class comes from a second import of asgi_ipc, under another name, which nothing else sees. It leaves out the
+    package's ``__init__``, which needs pkg_resources only to find its version (Python 3.12 and setuptools 81 no longer
+    have that), and it has ``Msgpack`` in its module.
     """
     try:
         package = types.ModuleType(str(COPY))
@@ -50,7 +50,7 @@ def ipc_layer(**arguments):
 
 
 def folder_of(package):
-    """The folder of ``package``, without running it. ImportError if it is not installed."""
+    """Return the folder of ``package``, without running it. ImportError if it is not installed."""
     try:
         from importlib.util import find_spec  # novm: Python 2 goes to the except
     except ImportError:

@@ -1,4 +1,4 @@
-"""The layer whose normal channels stay on the machine."""
+"""The layer that keeps normal channels on the machine."""
 from __future__ import unicode_literals
 
 import logging
@@ -21,16 +21,15 @@ logger = logging.getLogger(__name__)
 SHORTEST_PAUSE = 0.001
 LONGEST_PAUSE = 0.02
 
-#: But ten times as long as a look takes: asgi_ipc reads its whole store for each channel, 10 ms with 2,000 messages in
-#: it. Though never longer than a quarter of a second.
+#: But a pause is ten times as long as a look takes: for each channel, asgi_ipc reads its whole store, which takes 10 ms
+#: if there are 2,000 messages in it. It is never longer than a quarter of a second.
 PAUSE_BY_LOOK = 10
 LONGEST_PAUSE_BY_LOOK = 0.25
 
-#: After this many messages of the local layer in a row, Redis is looked at first, so that neither starves the other.
+#: After this many messages in a row from the local layer, Redis is looked at first, so that neither starves the other.
 LOCAL_IN_A_ROW = 10
 
-#: How long a wait that has ended may take to notice, in seconds, before it is left to end by itself: its server may
-#: hang.
+#: How long a thread that waits may take to end, in seconds, before it is left to end by itself: its server may hang.
 PATIENCE = 0.5
 
 
@@ -40,17 +39,17 @@ def is_normal(channel):
 
 class RedisLocalChannelLayer(RedisChannelLayer):
     """
-    A channel layer that keeps normal channels on the machine, and has those with ``!`` and ``?``, and groups, in Redis.
+    A channel layer that keeps normal channels on the machine, and channels with ``!`` or ``?`` and groups in Redis.
 
-    :param local_layer: where the normal channels are, any channel layer with the flush extension, as a
-        RedisChannelLayer on a Redis of the machine; it has its own capacities and expiry (default: asgi_ipc's, in
-        shared memory, not encrypted, which all processes of the machine share that have the same ``prefix``; colons do
-        not count).
+    :param local_layer: the layer for normal channels, any channel layer with the flush extension, for example a
+        RedisChannelLayer on a Redis of the machine. It has its own capacities and expiry. (Default: asgi_ipc's, in
+        shared memory, not encrypted. All processes of the machine that have the same ``prefix``, apart from colons and
+        slashes, share it.)
 
     The other arguments are those of ``RedisChannelLayer``. ValueError if asgi_ipc is needed, but not installed.
 
-    What is sent to a normal channel, by ``send`` or as a member of a group, is received on the machine of the sender.
-    Statistics are those of Redis, and of the local layer if it keeps any; asgi_ipc's does not.
+    A message to a normal channel, by ``send`` or ``send_group``, is received on the machine of its sender. Statistics
+    are those of Redis and of the local layer, if it has any; asgi_ipc has none.
     """
 
     own_arguments = RedisChannelLayer.own_arguments + ("local_layer",)
@@ -97,7 +96,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     send_group.__doc__ = RedisChannelLayer.send_group.__doc__
 
     def _deliver_here(self, channels, message):
-        """Send to those of ``channels`` that are normal. Returns the others."""
+        """Send to the normal ones of ``channels``. Return the others."""
         for channel in channels:
             if is_normal(channel):
                 try:
@@ -111,18 +110,18 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     def receive(self, channels, block=False):
         channels = self.receivable(channels)
         if block:
-            return self.receive_blocking(channels, Waiter()) or (None, None)
+            return self.receive_blocking(channels) or (None, None)
         return self._look(*self._split(channels)) or (None, None)
 
     receive.__doc__ = RedisChannelLayer.receive.__doc__
 
     def _split(self, channels):
-        """(those of ``channels`` that are here, those in Redis), two sets."""
+        """Return (those of ``channels`` that are on this machine, those in Redis), two sets."""
         local = frozenset(channel for channel in channels if is_normal(channel))
         return local, channels - local
 
     def _look(self, local, remote):
-        """(channel, message) that is there, or None; here first, because Redis may be unavailable."""
+        """Return a waiting (channel, message), or None. The local layer goes first: Redis may be unavailable."""
         looks = [lambda: self._local.take(local)] if local else []
         if remote:
             looks.insert(0 if self._in_a_row >= LOCAL_IN_A_ROW else 1, lambda: self._parts.receiver.receive(remote))
@@ -134,7 +133,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
         return found
 
-    def receive_blocking(self, channels, waiter):
+    def receive_blocking(self, channels, waiter=None):
+        waiter = waiter or Waiter()
         local, remote = self._split(channels)
         if not local:
             return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)
@@ -151,7 +151,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         return self._first(waits, waiter)
 
     def _first(self, waits, waiter):
-        """What the first of ``waits`` brings, or None. What another brings in the same moment is put back."""
+        """Return what the first of ``waits`` finds, or None. What another finds at the same moment is put back."""
         deadline = monotonic() + self.blpop_timeout
         found = None
         try:
@@ -225,11 +225,11 @@ class Waited(object):
 
 
 class Polled(object):
-    """A local layer that can't wait, as asgi_ipc's: it is looked at again and again."""
+    """A local layer that can't wait, such as asgi_ipc's: it is polled."""
 
     def __init__(self, layer):
         self.layer = layer
-        #: Messages that were taken, but not handed out, and that the layer has no room for.
+        #: Messages that were taken, but not handed out, and for which the layer has no room.
         self._returned = {}
 
     def send(self, channel, message):
@@ -239,7 +239,7 @@ class Polled(object):
             six.raise_from(TypeError("The message for %s can't be packed: %s." % (channel, error)), None)
 
     def return_message(self, channel, message):
-        """To the end of the queue: normal channels need not be in order."""
+        """Put a message at the end of its queue: normal channels need not be in order."""
         try:
             self.send(channel, message)
         except self.layer.ChannelFull:
@@ -269,9 +269,9 @@ class Polled(object):
 
 class Wait(threading.Thread):
     """
-    A blocking receive in a thread, that wakes ``woken`` when it is over. ``found``: what it has brought, or None.
+    A blocking receive in a thread, which wakes ``woken`` when it is over. ``found``: the (channel, message), or None.
 
-    ``put_back(channel, message)``: is called for what it brings after its ``end``.
+    ``put_back(channel, message)``: is called for a message that arrives after ``end``.
     """
 
     def __init__(self, receive, channels, woken, put_back):
@@ -299,7 +299,7 @@ class Wait(threading.Thread):
         self.woken.wake()
 
     def end(self, keep):
-        """End the wait. What it has brought is put back, unless ``keep``."""
+        """End the wait. A message that it has found is put back, unless ``keep``."""
         self.waiter.stop()
         with self._lock:
             self._has_ended = True
@@ -311,7 +311,7 @@ class Wait(threading.Thread):
 
 
 def unless_unavailable(take, errors):
-    """``take()``, or None if that raises that a server is unavailable; the error is added to ``errors``."""
+    """Return ``take()``, or None if its error says that a server is unavailable; add that error to ``errors``."""
     try:
         return take()
     except RedisError as error:

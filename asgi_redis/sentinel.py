@@ -8,16 +8,16 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import REDIS_PY, connect_options, is_outage
+from .server.connections import connect_options, is_outage
 from .server.shard import Place
 from .server.times import monotonic
 
-#: How long a Sentinel may take to answer, in seconds, unless ``sentinel_kwargs`` say otherwise, before the next is
-#: asked.
+#: How long a Sentinel may take to reply before the next one is asked, in seconds, unless ``sentinel_kwargs`` say
+#: otherwise.
 SENTINEL_TIMEOUT = 2
 
-#: A master that was slow may have stood still, and been replaced. It does not know itself until the Sentinels tell it,
-#: up to ten seconds later: for this many seconds they are asked, with this many in between.
+#: A master that replied late may have been hanging, and been replaced. It does not learn of that until the Sentinels
+#: tell it, up to ten seconds later. So the Sentinels are asked for DOUBT_FOR seconds, once every DOUBT_INTERVAL.
 DOUBT_FOR = 15
 DOUBT_INTERVAL = 1
 
@@ -32,7 +32,7 @@ class Pool(SentinelConnectionPool):
 
 
 class Service(Place):
-    """A service of the Sentinels, that is, the server that is its master now."""
+    """A service of the Sentinels: the server that is its master now."""
 
     def __init__(self, client, interval):
         super(Service, self).__init__(client)
@@ -57,22 +57,22 @@ class Service(Place):
             try:
                 self._client.connection_pool.get_master_address()
             except (ConnectionError, TimeoutError):
-                pass  # the master that is known may do without its Sentinels
+                pass  # the known master may work without its Sentinels
         master = self._client.connection_pool.master_address
         return master is None or (connection.host, connection.port) == master
 
 
 class RedisSentinelChannelLayer(BaseRedisChannelLayer):
     """
-    A channel layer whose shards are services of one group of Sentinels; each message goes to the service's master.
+    A channel layer whose shards are services of one Sentinel cluster; commands go to the master of a service.
 
     :param hosts: the Sentinels, a list of (host, port) pairs (default ``[("localhost", 26379)]``).
-    :param services: names of the services, a list in the same order in all processes (default: all that the Sentinels
-        know, sorted by name).
+    :param services: the names of the services, a list in the same order in all processes (default, and if it is empty:
+        all services that the Sentinels know, sorted by name).
     :param sentinel_refresh_interval: how often the Sentinels are asked who the masters are, in seconds (default 0: only
         when a connection is made, or fails).
-    :param sentinel_kwargs: keyword arguments for the connections to the Sentinels, as their password;
-        ``connection_kwargs`` are for those to the servers.
+    :param sentinel_kwargs: keyword arguments for connections to the Sentinels, for example their password;
+        ``connection_kwargs`` are for connections to the servers.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
     """
@@ -107,7 +107,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
 
     @property
     def services(self):
-        """The names of the services, in the order of the shards. The Sentinels are asked once, if it was not given."""
+        """The names of the services, in the order of the shards. If none were given, the Sentinels are asked once."""
         if self._services is None:
             self._services = sorted(self._known_services())
         return self._services
@@ -117,7 +117,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
             try:
                 return list(sentinel.sentinel_masters())
             except RedisError as error:
-                if not is_outage(error):  # as a wrong password
+                if not is_outage(error):  # for example a wrong password
                     raise
         raise ConnectionError("No Sentinel answers: %s" % ", ".join("%s:%d" % host for host in self.hosts))
 

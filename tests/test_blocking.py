@@ -10,8 +10,8 @@ import redis
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.tools.embedded import Server
 from asgi_redis.server.waiting import Waiter
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 

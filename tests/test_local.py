@@ -19,7 +19,6 @@ from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.delivery.background import Pending
-from asgi_redis.tools.embedded import Server
 from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.tools.embedded import Server
 

@@ -15,7 +15,6 @@ from asgi_redis.server import times
 from asgi_redis.tools.embedded import Server
 
 from . import servers
-
 from .faults.proxy import Cut, Hold, Pass, Proxy
 from .patience import hurry
 from .test_blocking import Reader, wait_until_blocked
@@ -325,7 +324,7 @@ def test_what_waits_or_was_received_is_not_put_back(direct, monkeypatch):
     assert direct.receive(["normal"])[1] == {"n": 0}
     shard, pops = direct._parts.shards[0], direct._parts.pops
     for _ in range(3):
-        entry = pops._add(OpenPop(shard, [b"asgi:normal"], 0))
+        pops._add(OpenPop(shard, [b"asgi:normal"], 0))
         pops.settle(shard)
     assert [direct.receive(["normal"])[1] for _ in range(3)] == [{"n": 1}, {"n": 2}, None]
 

@@ -69,7 +69,7 @@ def test_an_outage_costs_a_process_one_second_not_one_a_call(server):
     layer.receive(["normal"])
     server.kill()
     begun = time.time()
-    for number in range(50):
+    for _ in range(50):
         for call in (
             lambda: layer.receive(["normal"]), lambda: layer.send("normal", {}), lambda: layer.send_group("crowd", {}),
             lambda: layer.group_add("crowd", "normal"), layer.global_statistics,

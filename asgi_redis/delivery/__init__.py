@@ -1,1 +1,1 @@
-"""What happens to a message between ``send`` and ``receive``. Nothing here knows a layer."""
+"""What happens to a message between ``send`` and ``receive``. Nothing here depends on the layers."""

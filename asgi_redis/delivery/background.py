@@ -11,7 +11,7 @@ from ..server.waiting import Waiter
 
 logger = logging.getLogger(__name__)
 
-#: This many messages in a row are handed out of memory at once; then the event loop gets a turn.
+#: After this many messages in a row that are handed out from memory at once, the event loop gets a turn.
 IN_A_ROW = 100
 
 
@@ -33,10 +33,10 @@ BACKGROUND_EXTENSIONS = [
 
 class Threads(object):
     """
-    Threads that wait for messages, as many as wait at once. An idle one is used again.
+    Threads that wait for messages: one for each pending receive. Idle ones are used again.
 
-    Not those of the reactor or the event loop: pending receives would hold up what an application does there. They are
-    daemons, so that a process ends without them.
+    They are not those of the reactor or the event loop, where pending receives would hold up an application's own work.
+    They are daemons, so a process that ends does not wait for them.
     """
 
     def __init__(self):
@@ -53,7 +53,7 @@ class Threads(object):
 
 
 class Thread(threading.Thread):
-    """One of ``Threads``; it puts itself back to ``idle`` when its work is done."""
+    """One of ``Threads``; it adds itself to ``idle`` when its work is done."""
 
     def __init__(self, idle):
         super(Thread, self).__init__(name="asgi_redis receive")
@@ -71,16 +71,16 @@ class Thread(threading.Thread):
             self._has_work.acquire()
             work, self._work = self._work, None
             work()
-            del work  # it holds what it has brought
+            del work  # it holds the message that it has received
             self._idle.append(self)
 
 
 class Pending(object):
     """
-    A blocking receive that runs in a thread. What it finds after ``cancel``, or once ``is_wanted()`` is false, is put
-    back.
+    A blocking receive that runs in a thread. A message that it finds after ``cancel``, or once ``is_wanted()`` is
+    false, is put back.
 
-    ``receive(channels, waiter)``: the blocking receive. ``return_message(channel, message)``: puts one back.
+    ``receive(channels, waiter)``: the blocking receive. ``return_message(channel, message)``: puts a message back.
     """
 
     def __init__(self, receive, return_message, channels, is_wanted=lambda: True):
@@ -91,7 +91,7 @@ class Pending(object):
         self.waiter = Waiter()
 
     def run(self, deliver, fail):
-        """In the thread: call ``deliver`` with (channel, message) or (None, None), or ``fail`` with what was raised."""
+        """In the thread: call ``deliver`` with (channel, message) or (None, None), or ``fail`` with the exception."""
         try:
             found = self._receive(self._channels, self.waiter) or (None, None)
             if not self._is_wanted():
@@ -106,7 +106,7 @@ class Pending(object):
         self.waiter.stop()
 
     def unless_cancelled(self, found):
-        """``found``, or (None, None) after it was put back."""
+        """Return ``found``, or put it back and return (None, None) if this was cancelled."""
         channel, message = found
         if not self.waiter.stopped or channel is None:
             return found
@@ -134,9 +134,9 @@ class Background(object):
 
     def _take_from_memory(self, channels):
         """
-        (channel, message) that can be handed out without a thread, or None.
+        Return a (channel, message) that can be handed out without a thread, or None.
 
-        None also if the event loop has waited for its turn, or announcements must be renewed.
+        It is None, too, if it is the event loop's turn, or announcements must be renewed.
         """
         held = self._inbox.holding(channels) if self._inbox else None
         if not held or self._in_a_row == IN_A_ROW or not self._receiver.is_announced(held):
@@ -151,7 +151,7 @@ class Background(object):
     # Twisted.
 
     def receive_twisted(self, channels):
-        """A Deferred of (channel, message), or of (None, None). RuntimeError without Twisted."""
+        """Return a Deferred of (channel, message) or (None, None). RuntimeError without Twisted."""
         try:
             from twisted.internet import defer, reactor
         except ImportError:
@@ -190,7 +190,7 @@ class Background(object):
     # asyncio.
 
     def receive_async(self, channels):
-        """An ``asyncio.Future`` of (channel, message), or of (None, None). RuntimeError without asyncio."""
+        """Return an ``asyncio.Future`` of (channel, message) or (None, None). RuntimeError without asyncio."""
         try:
             import asyncio  # novm: Python 2 goes to the except
         except ImportError:
@@ -209,14 +209,14 @@ class Background(object):
         ))
         if not hasattr(future, "__await__"):  # Python 3.4 makes tasks of coroutines only
             return future
-        # A task, for those are what asyncio.run cancels. That may be before it has seen what its future has brought.
+        # A task, because asyncio.run cancels tasks. It may do that before the task has seen the result of its future.
         task = asyncio.ensure_future(Awaitable(future), loop=loop)
         task.add_done_callback(lambda task: abandon(pending, future) if task.cancelled() else None)
         return task
 
 
 class Awaitable(object):
-    """What can be awaited as ``future`` can, but is none, so that asyncio makes a task of it."""
+    """Can be awaited like ``future``, but is no future itself, so that asyncio makes a task of it."""
 
     def __init__(self, future):
         self.future = future
@@ -247,6 +247,6 @@ def deliver(pending, future, found):
 
 
 def abandon(pending, future):
-    """The task was cancelled: so is its future, or what that has brought is put back."""
+    """After a task was cancelled: cancel its future, or put the message back if it already has one."""
     if not future.cancel() and not future.cancelled() and not future.exception():
         return_(pending, future.result())

@@ -1,11 +1,11 @@
-"""Messages inside bodies: which channel of a process they are for."""
+"""Messages inside bodies, and the names of the process-specific channels that they are for."""
 from __future__ import unicode_literals
 
 import six
 
 from ..codec import BadMessage
 
-#: Where a message on a process-specific channel carries the full name of the channel, or the list of several.
+#: The key under which a message to a process-specific channel carries the channel's full name, or a list of several.
 FULL_NAME = "__asgi_channel__"
 
 #: The longest string that Redis takes, in bytes.
@@ -14,17 +14,18 @@ LARGEST_BODY = 512 * 1024 * 1024
 
 class Envelope(object):
     """
-    Bodies of messages, made and opened.
+    Makes and opens the bodies of messages.
 
-    ``codec``: the layer's. ``serialize``, ``deserialize``: the layer's methods, which a subclass may override.
-    ``is_own``: True if it does not, so that what the codec does can be done in parts. ``largest``: bytes that a body
-    may have (default 512 MB). ``too_large``: the exception for more.
+    ``codec``: the layer's ``Codec``. ``serialize``, ``deserialize``: the layer's methods, which a subclass may
+    override. ``is_own``: True if no subclass does, so that the codec can be used step by step. ``largest``: how many
+    bytes a body may have (default 512 MB). ``too_large``: the exception for a larger one.
     """
 
     def __init__(self, codec, serialize, deserialize, is_own, largest, too_large):
         self._codec = codec
-        self._serialize = serialize
-        self._deserialize = deserialize
+        is_plain = is_own and codec.crypter is None
+        self._serialize = codec.pack if is_plain else serialize
+        self._deserialize = codec.unpack if is_plain else deserialize
         self._is_own = is_own
         self._largest = largest or LARGEST_BODY
         self._too_large = too_large
@@ -39,10 +40,10 @@ class Envelope(object):
 
     def seal(self, message, target, names=None):
         """
-        The body of ``message``. ``target``: the channel, or what else errors are to name. ``names``: the
+        Return the body of ``message``. ``target``: the channel or group, as errors name it. ``names``: the
         process-specific channel that it is for, or a list of several of one process.
 
-        TypeError if it can't be packed, ``MessageTooLarge`` if the body is.
+        TypeError if the message can't be packed, ``MessageTooLarge`` if the body is too large.
         """
         if names is not None:
             message = dict(message)
@@ -62,8 +63,9 @@ class Envelope(object):
 
     def sealer(self, message, target):
         """
-        A function that returns the body of ``message`` for a list of channels of one process, or for none if that is
-        None. The message is packed only once. Errors as in ``seal``, of which the size is that without names.
+        Return a function that returns the body of ``message`` for a list of channels of one process, or without names
+        if the list is None. The message is packed only once. Raises the errors of ``seal``; the size that counts is
+        that without names.
         """
         shared = self.seal(message, target)
         if not self._is_own:
@@ -81,20 +83,22 @@ class Envelope(object):
 
     def open(self, queue, body, is_for):
         """
-        (list of the channels of the message in ``body``, message).
+        Return (list of the channels of the message in ``body``, message).
 
-        ``is_for(name)``: returns True if a channel belongs to ``queue``. Whatever the codec or a subclass's
-        ``deserialize`` raises if there is no message.
+        ``is_for(name)``: returns True if a channel belongs to ``queue``. If there is no message, raises what the codec
+        or a subclass's ``deserialize`` raises.
         """
         message = self._deserialize(body)
-        names = message.pop(FULL_NAME, queue)
+        names = message.pop(FULL_NAME, None)
+        if names is None:
+            return (queue,), message
         names = names if isinstance(names, list) else [names]
         if not names or not all([is_for(name) for name in names]):
             raise BadMessage("it is for another channel")
         return names, message
 
     def copier(self, message):
-        """A function that makes ``message`` anew each time, at a cost that does not depend on how often."""
+        """Return a function that returns a new copy of ``message`` each time. Each call costs the same."""
         if self._is_own:
             body, make = self._codec.pack(message), self._codec.unpack
         else:

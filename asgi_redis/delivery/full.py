@@ -1,4 +1,4 @@
-"""The log of messages that full channels have refused."""
+"""Logs group messages that were dropped because their channels were full."""
 from __future__ import unicode_literals
 
 import collections
@@ -7,12 +7,12 @@ import threading
 
 logger = logging.getLogger(__name__)
 
-#: How often one channel is logged, in seconds.
+#: How often a channel is logged at most, in seconds.
 INTERVAL = 1.0
 
 
 class FullChannels(object):
-    """Warns of the first refused message at once, then once a second of those since then, with channel and number."""
+    """Logs a channel's first dropped message at once, then once a second how many messages were dropped since then."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class FullChannels(object):
             self._report()
 
     def _report(self):
-        """Log what was dropped, and again after the interval, until nothing more is."""
+        """Log the dropped messages, and again after the interval until no more are dropped."""
         with self._lock:
             dropped, self._dropped = self._dropped, collections.Counter()
             capacities, self._capacities = self._capacities, {}
@@ -38,7 +38,7 @@ class FullChannels(object):
             if dropped:
                 self._timer.daemon = True
                 self._timer.start()
-        # Not under the lock: a handler of the log may send to a group.
+        # Not under the lock: a log handler may send to a group.
         for queue, number in sorted(dropped.items()):
             logger.warning(
                 "Channel %s is full (capacity %s): dropped %d group messages in the last second. Its reader is too "

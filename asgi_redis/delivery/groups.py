@@ -1,6 +1,7 @@
 """The specification's groups extension."""
 from __future__ import unicode_literals
 
+import collections
 import itertools
 import logging
 import math
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 from ..server import resp, scripts
 from ..server.connections import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
-from ..server.session import DIGITS, digits
+from ..server.session import digits
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,16 @@ logger = logging.getLogger(__name__)
 ENTRIES_AT_ONCE = 250
 BYTES_AT_ONCE = 4 * 1024 * 1024
 
+#: How many groups' members are kept sorted out.
+KNOWN_GROUPS = 100
+
 
 class Entry(object):
     """
     A body on its way to one queue.
 
-    ``members``: the channels that it is for; more than one make it a batch. ``shard``, ``capacity``: where it is tried
-    next, and how many messages the queue may hold there; ``others``: such pairs to try after that.
+    ``members``: the channels that it is for; if there are several, it is a batch. ``shard``, ``capacity``: the shard
+    that is tried next, and how many messages the queue may hold there; ``others``: more such pairs, to try after that.
     """
 
     __slots__ = ("queue", "members", "body", "shard", "capacity", "others")
@@ -38,7 +42,7 @@ class Entry(object):
         (self.shard, self.capacity), self.others = places[0], places[1:]
 
     def run(self):
-        """What entries that stand side by side in the script's arguments have in common."""
+        """Return a sort key; neighbours that have the same one form a run in the script's arguments."""
         return self.shard.number, id(self.body), self.capacity
 
     def goes_on(self):
@@ -50,7 +54,7 @@ class Entry(object):
 
 
 def chunks(entries):
-    """``entries``, in lists that are bounded in number and bytes."""
+    """Yield ``entries`` in lists that are limited in number and bytes."""
     chunk, size, bodies = [], 0, set()
     for entry in entries:
         added = len(entry.body) if id(entry.body) not in bodies else 0
@@ -69,12 +73,16 @@ class Groups(object):
     """
     Groups: named sets of channels, a sorted set each in Redis, scored by the time of joining.
 
-    ``shards``: a ``Shards``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``. ``expiry()``: how long a
-    membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how many messages it holds.
+    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
+    ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
+    many messages it holds.
     """
 
-    def __init__(self, shards, envelope, full, expiry, counter_lives, capacity):
+    def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
         self._shards = shards
+        self._sender = sender
+        #: {group: (its members as the script gives them, the same by process)}.
+        self._known = {}
         self._envelope = envelope
         self._full = full
         self._expiry = expiry
@@ -94,26 +102,40 @@ class Groups(object):
 
     def members(self, group):
         """The channels of a group, a list, the longest member first."""
+        return split(self._packed_members(group))
+
+    def _packed_members(self, group):
         shard = self._shards.for_name(group)
-        names = shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
-        return names.decode("utf-8").split("\0") if names else []
+        return shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
+
+    def _members_by_process(self, group):
+        """As ``by_process``. A group has mostly the same members as the last time: then nothing is sorted out anew."""
+        packed = self._packed_members(group)
+        known = self._known.get(group)
+        if known is None or known[0] != packed:
+            if len(self._known) >= KNOWN_GROUPS:
+                self._known.clear()
+            known = self._known[group] = packed, by_process(split(packed))
+        return known[1]
 
     # Sending.
 
     def send(self, group, message, deliver_here=None):
         """
-        Send ``message`` to all members of ``group`` whose channels are not full; the others are counted and logged.
+        Send ``message`` to all members of ``group`` whose channels are not full; count and log the others.
 
-        ``deliver_here(channels, message)``: takes those of a list of normal channels that do not go to Redis, and
-        returns the rest (default: all go to Redis). If a shard is unavailable, the others get their messages before
-        redis-py's error is raised.
+        ``deliver_here(channels, message)``: gets a list of normal channels, delivers to those that do not go to Redis,
+        and returns the rest (default: all go to Redis). If a shard is unavailable, the members on other shards get
+        their messages before redis-py's error is raised.
         """
         seal = self._envelope.sealer(message, "the group " + group)
-        normal, processes = by_process(self.members(group))
+        normal, processes = self._members_by_process(group)
         if deliver_here is not None:
             normal = deliver_here(normal, message)
         entries = [self._entry(seal, channel, [channel]) for channel in normal]
         entries += [self._entry(seal, queue, names) for queue, names in processes.items()]
+        if len(entries) == 1 and len(entries[0].members) == 1:
+            return self._send_one(entries[0])
         full, errors = [], []
         try:
             while entries:
@@ -123,12 +145,18 @@ class Groups(object):
         if errors:
             raise errors[0]
 
+    def _send_one(self, entry):
+        """Send to a group of one as ``send`` does, which counts what is refused."""
+        capacity = self._capacity(entry.queue)
+        if not self._sender.send(entry.queue, entry.body, capacity):
+            self._full.add({entry.queue: 1}, {entry.queue: capacity})
+
     def _entry(self, seal, queue, members):
         names = None if "!" not in queue else members if len(members) > 1 else members[0]
         return Entry(queue, members, seal(names), self._shards.for_sending(queue, self._capacity(queue)))
 
     def _send_all(self, seal, entries, full, errors):
-        """Send ``entries``. Returns those to send after that: to other shards, or one for each member."""
+        """Send ``entries``. Return entries to send after that: to other shards, or one for each member."""
         again = []
         for shard, on_shard in by_shard(entries):
             for chunk in chunks(on_shard):
@@ -148,7 +176,10 @@ class Groups(object):
         return again
 
     def _send_chunk(self, shard, entries):
-        """Send ``entries`` to one shard. Returns (those whose queue is full, batches whose reader has to announce)."""
+        """
+        Send ``entries`` to one shard. Return (those whose queue is full, batches whose reader has not announced that
+        it takes them).
+        """
         singles = [entry for entry in entries if len(entry.members) == 1]
         batches = [entry for entry in entries if len(entry.members) > 1]
         session = shard.borrow()
@@ -166,8 +197,9 @@ class Groups(object):
         queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
         runs, bodies = arguments_of(singles, batches)
         arguments = [
-            digits(number), keys.prefix + session.name, keys.message_ms, keys.session_ms, self._counter_lives[0],
-            self._counter_lives[1], keys.prefix, keys.stats_prefix, len(runs) // 3 - len(batches), len(batches),
+            digits(number), keys.prefix + session.name, keys.message_ms, keys.queue_ms, keys.session_ms,
+            self._counter_lives[0], self._counter_lives[1], keys.prefix, keys.stats_prefix,
+            len(runs) // 3 - len(batches), len(batches),
         ] + runs + bodies
         return b"".join(
             [scripts.send_group.head(len(queues) + 2, len(arguments))]
@@ -176,7 +208,7 @@ class Groups(object):
         )
 
     def _drop(self, entries):
-        """Count and log the messages that found their channels full."""
+        """Count and log messages whose channels are full."""
         for shard, on_shard in by_shard(entries):
             dropped = {}
             for entry in on_shard:
@@ -187,25 +219,28 @@ class Groups(object):
             try:
                 shard.run(scripts.count_full, keys, list(self._counter_lives) + [dropped[queue] for queue in queues])
             except RedisError as error:
-                logger.warning("Could not count dropped messages: %s", error)  # what could be sent was
+                logger.warning("Could not count dropped messages: %s", error)  # the other messages were sent
 
 
 def by_process(members):
     """(the normal and single-reader channels of ``members``, {queue: its process-specific channels})."""
-    normal, processes = [], {}
+    normal, processes = [], collections.OrderedDict()
     for name in members:
-        queue, mark, _ = name.partition("!")
-        if not mark:
-            normal.append(name)
-        elif queue in processes:
-            processes[queue].append(name)
+        mark = name.find("!") + 1
+        if mark:
+            processes.setdefault(name[:mark], []).append(name)
         else:
-            processes[queue] = [name]
-    return normal, {queue + "!": names for queue, names in processes.items()}
+            normal.append(name)
+    return normal, processes
+
+
+def split(packed):
+    """The list of names in what the script that lists members replies."""
+    return packed.decode("utf-8").split("\0") if packed else []
 
 
 def by_shard(entries):
-    """(shard, its entries), those of a run side by side."""
+    """Return [(shard, its entries), ...], with the entries of a run next to each other."""
     ordered = sorted(entries, key=Entry.run)
     return [(list_[0].shard, list_) for list_ in (
         list(of_shard) for _, of_shard in itertools.groupby(ordered, key=lambda entry: entry.shard.number)
@@ -213,7 +248,7 @@ def by_shard(entries):
 
 
 def arguments_of(singles, batches):
-    """The runs and bodies of the group script: see scripts/send_group.lua."""
+    """Return the runs and bodies for the group script: see scripts/send_group.lua."""
     runs, bodies = [], []
     for _, run in itertools.groupby(singles, key=Entry.run):
         run = list(run)

@@ -1,4 +1,4 @@
-"""What was taken from Redis, but not handed out yet."""
+"""Messages that were taken from Redis, but not handed out yet."""
 from __future__ import unicode_literals
 
 import collections
@@ -13,9 +13,8 @@ class Batch(object):
     """
     One message for several channels.
 
-    ``names``: the channels that have not got it. ``copy``: a function that makes the message, the caller's own, or None
-    if that can't be made any more.
-    ``deadline``: when it expires, by ``monotonic``.
+    ``names``: the channels that have not got it yet. ``copy``: a function that returns a copy of the message, or None
+    if that can't be made any more. ``deadline``: when it expires, by ``monotonic``.
     """
 
     __slots__ = ("names", "copy", "deadline")
@@ -27,7 +26,7 @@ class Batch(object):
 
 
 class Inbox(object):
-    """Batches in memory, by queue, in the order of the queue. Safe between threads."""
+    """Batches in memory, by queue, in the order of the queue. Thread-safe."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -40,7 +39,7 @@ class Inbox(object):
     __nonzero__ = __bool__
 
     def put(self, queue, names, copy, seconds):
-        """Add a batch that lives for ``seconds`` at the end of ``queue``."""
+        """Add a batch at the end of ``queue``. It lives for ``seconds``."""
         with self._lock:
             self._queue(queue).append(Batch(names, copy, monotonic() + seconds))
             self._wake()
@@ -56,7 +55,7 @@ class Inbox(object):
 
     @contextlib.contextmanager
     def watched_by(self, waiter):
-        """While this lasts, ``waiter`` is woken by whatever is added."""
+        """In this context, ``waiter`` is woken when something is added."""
         with waiter:
             with self._lock:
                 self._waiters.add(waiter)
@@ -71,12 +70,12 @@ class Inbox(object):
             waiter.wake()
 
     def holding(self, queues):
-        """Those of ``queues`` that have something here, a set."""
+        """Return the set of those ``queues`` that have batches here."""
         with self._lock:
             return {queue for queue in queues if queue in self._batches} if self._batches else set()
 
     def take(self, queues):
-        """(channel, message) from one of ``queues``, picked at random, or None."""
+        """Return (channel, message) from one of ``queues``, picked at random, or None."""
         with self._lock:
             here = [queue for queue in queues if queue in self._batches]
             random.shuffle(here)
@@ -86,12 +85,12 @@ class Inbox(object):
                     return found
 
     def _take(self, queue):
-        """(channel, message) from the head of ``queue``, or None."""
+        """Return (channel, message) from the head of ``queue``, or None."""
         batches, found = self._batches[queue], None
         while batches and not found:
             batch = batches[0]
             if batch.deadline >= monotonic():
-                # First made, then taken out: if it is interrupted, it stays.
+                # The name is removed only after the message was made: an interrupt in between loses nothing.
                 message = batch.copy()
                 if message is not None:
                     found = batch.names.popleft(), message

@@ -1,4 +1,4 @@
-"""What may have left its queue without being received, and how it is put back."""
+"""Messages that may have left their queue without being received, and how they are put back."""
 from __future__ import unicode_literals
 
 import logging
@@ -20,7 +20,8 @@ class OpenPop(object):
     """
     An entry of the table.
 
-    ``shard``, ``queue_keys``: where. ``until``: when the server must have ended a blocking pop, by ``monotonic``.
+    ``shard``, ``queue_keys``: the queues that are popped. ``until``: when the server must have ended a blocking pop, by
+    ``monotonic``.
     """
 
     def __init__(self, shard, queue_keys, until):
@@ -29,39 +30,39 @@ class OpenPop(object):
         self.until = until
         #: A blocking pop that may be under way, or None.
         self.blocking = None
-        #: (queue key, message key) of what was popped, if that is known.
+        #: (queue key, message key) that was popped, or None if that is unknown.
         self.popped = None
-        #: (session key, number) of a receive whose reply was lost, if it is one.
+        #: (session key, number) of a receive whose reply was lost, or None for a blocking pop.
         self.call = None
-        #: False once no thread works with it any more.
+        #: True while a thread works with it.
         self.in_use = False
-        #: {(place of the queue, message key): since when it is known to be missing}.
+        #: {(place of the queue, message key): when it was first found to be missing}.
         self.missing = {}
-        #: When it is looked at next, and when it was looked at after ``until`` and nothing was missing.
+        #: When it is checked next, and when it was first checked after ``until`` with nothing missing.
         self.due = 0
         self.quiet_since = None
 
     def is_due(self, now):
-        # If a thread was interrupted twice, it has not said that it no longer works with this.
+        # A thread that was interrupted twice may have left ``in_use`` behind.
         return now >= self.due and (not self.in_use or now > self.until + times.GRACE)
 
 
 class OpenPops(object):
     """
-    The table of open pops. An entry is written before a key can leave its queue, and struck out when the message was
+    The table of open pops. An entry is added before a key can leave its queue, and struck out when the message was
     received or put back.
 
-    There are three cases of what is known:
+    There are three cases:
 
-    1. The key that was popped: it goes back at once, unless its message was received.
-    2. The receive whose reply was lost: what it took is kept in Redis, and goes back at once.
-    3. Nothing, because the connection of a blocking pop broke. The scripts note each key that they push to an empty
-       queue, which is all that a waiting pop can get. A noted key whose message exists goes back if it is missing from
-       its queue; if that has several readers, only if it has been missing for a second: release 1.4 pops, reads and
-       deletes in three commands. The entry stays until the server must have ended the pop, and is looked at twice after
-       that: one side of a connection may be broken while the server goes on to pop for no one.
+    1. The popped key is known. It goes back at once, unless its message was received.
+    2. The reply to a receive was lost. The message that it took is still in Redis, and goes back at once.
+    3. The connection of a blocking pop broke, so nothing is known. The scripts note each key that they push to an empty
+       queue, and a waiting pop can only get such keys. A noted key whose message exists goes back if it is missing from
+       its queue. If the queue has several readers, it must have been missing for a second, because release 1.4 pops,
+       reads and deletes in three commands. The entry stays until the server must have ended the pop, and is checked
+       twice after that: if only one side of a connection is broken, the server may still pop for it.
 
-    Safe between threads; putting back the same key twice changes nothing.
+    Thread-safe. Putting back the same key twice changes nothing.
     """
 
     def __init__(self):
@@ -74,7 +75,7 @@ class OpenPops(object):
     # Entries.
 
     def start(self, shard, queue_keys, seconds):
-        """Start a blocking pop, written down before. Returns its entry. redis-py's errors: then it has none."""
+        """Add an entry, start its blocking pop, and return it. redis-py's errors; then there is no entry."""
         seconds = int(math.ceil(seconds))
         entry = self._add(OpenPop(shard, queue_keys, monotonic() + seconds + times.GRACE))
         entry.in_use = True
@@ -88,7 +89,7 @@ class OpenPops(object):
         return entry
 
     def lost_call(self, shard, queue_keys, session_key, number):
-        """Write down a receive whose reply was lost, or whose message did not reach the caller."""
+        """Add an entry for a receive whose reply was lost, or whose message did not reach the caller."""
         entry = OpenPop(shard, queue_keys, 0)
         entry.call = session_key, number
         self._add(entry)
@@ -101,7 +102,7 @@ class OpenPops(object):
         self._entries.pop(id(entry), None)
 
     def result(self, entry):
-        """What a blocking pop has brought, as its ``result``; redis-py's errors. Without any, strikes it out."""
+        """Return the ``result`` of a blocking pop, and strike its entry out if that is None. redis-py's errors."""
         try:
             popped = entry.blocking.result()
         except RedisError as error:
@@ -115,7 +116,7 @@ class OpenPops(object):
         return popped
 
     def leave(self, entry):
-        """End the work with ``entry``, whatever it has come to; what can't be put back now is put back later."""
+        """End the work with ``entry`` in any state. What can't be put back now is put back later."""
         try:
             if id(entry) in self._entries:
                 self._settle(entry)
@@ -127,13 +128,13 @@ class OpenPops(object):
     # Putting back.
 
     def due(self, shards):
-        """When something of ``shards`` is to be looked at, by ``monotonic``; None if there is nothing."""
+        """Return when the next entry of ``shards`` must be checked, by ``monotonic``, or None if there is none."""
         waiting = [entry.due for entry in list(self._entries.values()) if entry.shard in shards and not entry.in_use]
         return min(waiting) if waiting else None
 
     def settle(self, shard):
-        """Put back what is due on ``shard``. redis-py's errors, if it is unavailable: then the rest stays."""
-        # A thread that finds another at work leaves it to that.
+        """Put back what is due on ``shard``. redis-py's errors if it is unavailable; then the rest stays."""
+        # If another thread is already doing this, there is nothing to do.
         if not self._lock.acquire(False):
             return
         try:
@@ -157,7 +158,7 @@ class OpenPops(object):
         entry = self._merged(entry)
         now = monotonic()
         confirmed = [found for found, since in entry.missing.items() if now - since >= times.MISSING_FOR]
-        # The others are kept even if their notes have made room for later ones.
+        # The others are kept here, because their notes may be dropped in favour of later ones.
         unconfirmed = {found: since for found, since in entry.missing.items() if found not in confirmed}
         if entry.popped:
             confirmed.append((entry.queue_keys.index(entry.popped[0]) + 1, entry.popped[1]))
@@ -177,7 +178,7 @@ class OpenPops(object):
             self.strike_out(entry)
 
     def _end(self, entry):
-        """End a blocking pop that may be under way. If the server does not answer, it stays; redis-py's error."""
+        """End a blocking pop that may be under way. redis-py's error if the server does not reply; then it stays."""
         if not entry.blocking.is_open:  # it was not sent
             entry.blocking.close()
             self.strike_out(entry)
@@ -186,10 +187,10 @@ class OpenPops(object):
         try:
             self.result(entry)
         except RedisError:
-            pass  # what it has popped is unknown
+            pass  # it stays unknown what it has popped
 
     def _merged(self, entry):
-        """``entry``, or another that knows as little of the same queues, and now stands for both."""
+        """Return ``entry``, or replace it by another entry of case 3 for the same queues, and return that."""
         if entry.popped or entry.call:
             return entry
         for other in list(self._entries.values()):
@@ -203,7 +204,7 @@ class OpenPops(object):
         return entry
 
     def _put_back(self, entry, confirmed):
-        """Run the script. Returns [(place of a queue, message key), ...] of what is missing."""
+        """Run the script. Return [(place of a queue, message key), ...] of missing messages."""
         shard, keys = entry.shard, entry.shard.keys
         session_key, number = entry.call or (None, 0)
         new_key = keys.prefix + random_name(32).encode("ascii")

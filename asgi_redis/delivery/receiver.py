@@ -16,22 +16,22 @@ from ..server.waiting import Waiter, first_reply
 
 logger = logging.getLogger(__name__)
 
-#: How many expired messages one run of a script drops at most: about a millisecond's work.
+#: How many expired messages one run of a script drops at most: about a millisecond of work.
 DROPPED_AT_ONCE = 1000
 
-#: How long a reader of a process-specific queue is known to understand batches after its last announcement, in seconds.
-#: Longer than a blocking receive, short enough for a process of release 1.4 that takes over the queue's name.
+#: How long an announcement lasts that the reader of a process-specific queue understands batches, in seconds. It must
+#: be longer than a blocking receive, and short in case a process of release 1.4 reuses the queue's name.
 ANNOUNCED_FOR = 10
 
-#: The script's reply if it has dropped expired messages, and there may be more.
+#: The script's reply if it has dropped expired messages and there may be more.
 NOTHING_YET = b"0000"
 
-#: How many lists of channels are known at once. A process has one or two.
+#: How many sets of channels are kept at once. A process uses one or two.
 KNOWN_PLANS = 100
 
 
 class Directory(object):
-    """What the list of shards is called in the log."""
+    """The list of shards, as the log names it."""
 
     log_attributes = {}
 
@@ -43,8 +43,8 @@ class Part(object):
     """
     The queues of one shard that a receive looks at.
 
-    Each receive begins with another one, so that a busy queue does not starve the others: there is a packed form for
-    each place to begin with.
+    Each receive begins with a random queue, so that a busy one does not starve the others. There is a packed form for
+    each of these orders.
     """
 
     def __init__(self, shard, queues):
@@ -52,7 +52,7 @@ class Part(object):
         self.queues = queues
         self.keys = [shard.keys.queue(queue) for queue in queues]
         self.process_specific = [queue for queue in queues if queue.endswith("!")]
-        #: When their readers are announced next, by ``monotonic``.
+        #: When the next announcement for ``process_specific`` is due, by ``monotonic``.
         self.announce_at = 0
         head = scripts.receive.head(len(queues) + 1, 6)
         packed = [resp.bulk(key) for key in self.keys]
@@ -70,7 +70,7 @@ class Part(object):
 
 
 class Plan(object):
-    """What a receive on one set of channels looks at: ``channels``, a set, and ``parts``, by shard."""
+    """Where a receive on one set of channels looks. ``channels``: the set; ``parts``: the ``Part`` of each shard."""
 
     def __init__(self, channels, shards):
         self.channels = channels
@@ -83,7 +83,7 @@ class Plan(object):
         self.part_of = dict(zip(self.shards, self.parts))
 
     def in_turn(self):
-        """The parts, in random order."""
+        """Return the parts in random order."""
         return self.parts if len(self.parts) == 1 else random.sample(self.parts, len(self.parts))
 
 
@@ -107,23 +107,27 @@ class Receiver(object):
         self._seconds = seconds
         self._reconnect_timeout = reconnect_timeout
         self._plans = {}
-        #: Which shards there are, the Sentinels know.
+        #: For the Sentinels, which know the shards.
         self._directory = Breaker(Directory())
 
     def receive(self, channels):
         """
-        (channel, message) that is there in one of ``channels``, a frozenset, or None. redis-py's errors, if a shard is
-        unavailable and the others have nothing.
+        Return a waiting (channel, message) from one of ``channels``, a frozenset, or None. redis-py's error if a shard
+        is unavailable and the others have nothing.
         """
-        plan, unavailable = self._plan(channels), []
+        plan = self._plan(channels)
+        if len(plan.parts) == 1 and not self._inbox:
+            return self._take(plan.parts[0])
+        unavailable = []
         found = self._look(plan, lambda part: self._take_unless(part, unavailable))
         if found is None and unavailable:
             raise unavailable[0]
         return found
 
-    def receive_blocking(self, channels, waiter):
+    def receive_blocking(self, channels, waiter=None):
         """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
         deadline = monotonic() + self._seconds()
+        waiter = waiter or Waiter()
         while not waiter.stopped:
             try:
                 plan = self._plan(channels)
@@ -158,9 +162,9 @@ class Receiver(object):
 
     def _look(self, plan, take):
         """
-        (channel, message) from memory or a shard, by ``take(part)``, or None.
+        Return (channel, message) from memory or from a shard, by ``take(part)``, or None.
 
-        In random order: a queue with much in memory must not hold up the others.
+        The order is random: a queue that has much in memory must not hold up the others.
         """
         if self._inbox:
             return self._look_in_memory(plan, take)
@@ -201,7 +205,7 @@ class Receiver(object):
             self._bear(error, breaker)
 
     def _bear(self, error, breaker):
-        """Return if ``error`` of redis-py is one that a blocking receive lives with; raise it otherwise."""
+        """Return if a blocking receive goes on after ``error`` of redis-py; raise it otherwise."""
         if not is_outage(error):
             raise error
         if self._reconnect_timeout is not None and breaker.lasts() >= self._reconnect_timeout:
@@ -209,10 +213,10 @@ class Receiver(object):
 
     def _take(self, part, receiving=False, order=None, popped=b""):
         """
-        (channel, message) from a shard, or None.
+        Return (channel, message) from a shard, or None.
 
-        ``receiving``: for a blocking receive. ``order``: (queues, packed) to look at (default: all, from a random one
-        on). ``popped``: the key of a message that was popped from the first of them, but not read.
+        ``receiving``: True for a blocking receive. ``order``: (queues, packed) to look at (default: all, beginning with
+        a random one). ``popped``: the key of a message that was popped from the first queue, but not read.
         """
         if self._pops:
             part.shard.check_available(receiving)
@@ -226,7 +230,7 @@ class Receiver(object):
                 return found
 
     def _ask(self, part, receiving, order, popped):
-        """One run of the script: its reply, and the (channel, message) in it, or None if there is no good one."""
+        """Run the script once. Return its reply, and the (channel, message) in it, or None if it has no good one."""
         shard, (queues, packed) = part.shard, order
         tail = self._announce(part) if part.process_specific else part.tail
         session = shard.borrow(receiving)
@@ -242,12 +246,13 @@ class Receiver(object):
             elif reply != NOTHING_YET:
                 place = int(reply[:4]) - 1
                 session.number = number + place
-                found = self._open(shard, session, queues[place], reply[4:])
+                body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
+                found = self._open(shard, session, queues[place], body)
         except BaseException:
             if reply is None and not session.sent:
                 shard.give_back(session)
             else:
-                # What was taken stays in Redis until the session's next call, so there must be none.
+                # The message stays in Redis until the session's next call, so there must be no such call.
                 self._pops.lost_call(shard, [shard.keys.queue(queue) for queue in queues], session.key, number)
                 shard.retire(session)
             raise
@@ -256,9 +261,9 @@ class Receiver(object):
 
     def _open(self, shard, session, queue, body):
         """
-        (channel, message) for a body from ``queue``, or None if it is no message.
+        Return (channel, message) for a body from ``queue``, or None if it is not a message.
 
-        Of a batch, the first; the others wait in memory.
+        If the body is a batch, that is the first channel; the others wait in memory.
         """
         def is_for(name):
             return isinstance(name, type("")) and self._non_local_name(name) == queue
@@ -271,18 +276,18 @@ class Receiver(object):
             make = self._made(queue, lambda: self._envelope.copier(message))
             if make is None:  # msgpack unpacks what is nested more deeply than it packs
                 return None
-            # The message lives on under the session's name, for as long as it had left.
+            # The message is kept under the session's name for the rest of its life.
             left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
             copy = lambda: self._made(queue, make)  # noqa: E731
             self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
         return names[0], message
 
     def _made(self, queue, make):
-        """``make()``, which unpacks a message from ``queue``; None if it is none: the reader must go on."""
+        """Return ``make()``, which unpacks a message from ``queue``; log, and return None, if it is not a message."""
         try:
             return make()
         except Exception as first:
-            # It may come from a signal handler, and not be about the message: then the message is good the next time.
+            # The exception may come from a signal handler, and not be about the message: then a second try succeeds.
             try:
                 make()
             except Exception as error:
@@ -291,10 +296,10 @@ class Receiver(object):
                 return None
             raise first
 
-    # Announcements: which readers understand batches. scripts/send_group.lua has the other side.
+    # Announcements that a reader understands batches. scripts/send_group.lua looks at them.
 
     def _announce(self, part):
-        """The end of the arguments, which announces the readers if that is due."""
+        """Return the end of the arguments, with an announcement if one is due."""
         now = monotonic()
         if now < part.announce_at:
             return part.tail
@@ -302,18 +307,18 @@ class Receiver(object):
         return part.announcing_tail
 
     def announce_anew(self):
-        """Have the next receives announce their readers."""
+        """Make the next receives announce their readers."""
         self._plans = {}
 
     def is_announced(self, queues):
-        """Return True if the announcements of ``queues`` still have most of their life before them."""
+        """Return True if the announcements of ``queues`` need not be renewed yet."""
         now = monotonic()
         return all(
             now < part.announce_at for part in self._plan(frozenset(queues)).parts if part.process_specific
         )
 
     def keep_announced(self, queues):
-        """Renew announcements: a reader that hands out what is in memory does not ask Redis, perhaps for long."""
+        """Renew announcements: a reader that hands out messages from memory may not ask Redis for a long time."""
         for part in self._plan(frozenset(queues)).parts:
             if part.process_specific and monotonic() >= part.announce_at:
                 self._announce(part)
@@ -321,15 +326,15 @@ class Receiver(object):
                 try:
                     part.shard.run(scripts.announce, keys, [ANNOUNCED_FOR * 1000])
                 except RedisError:
-                    pass  # what is in memory can be handed out all the same
+                    pass  # messages in memory can still be handed out
 
     # Waiting.
 
     def _wait(self, plan, deadline, waiter):
         """
-        Wait until a queue has a message, until ``deadline``, or until a shard is to be tried again.
+        Wait until a queue has a message, until ``deadline``, or until the next try of an unavailable shard is due.
 
-        (channel, message), or None for nothing, or nothing usable.
+        Return (channel, message), or None if there is none, or no good one.
         """
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
         ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
@@ -354,7 +359,7 @@ class Receiver(object):
             except RedisError as error:
                 if not is_outage(error):
                     raise
-                # Whether the shard is unavailable, or only this connection, shows when it is looked at again.
+                # The next look will show whether the shard is unavailable, or only this connection is broken.
                 return waiter.sleep(times.SHORTEST_PAUSE)
             return self._read(plan, first) if first else None
         finally:
@@ -362,9 +367,9 @@ class Receiver(object):
                 self._pops.leave(entry)
 
     def _first(self, entries, waiter, until, deadline):
-        """The first of ``entries`` that has popped something, or None."""
+        """Return the first of ``entries`` that has popped something, or None."""
         waiting = list(entries)
-        if until >= deadline:  # the servers end it, at whole seconds
+        if until >= deadline:  # the servers end the pops, at whole seconds
             until = max(entry.until for entry in entries)
         while waiting:
             answered = first_reply([entry.blocking for entry in waiting], waiter, until)
@@ -376,7 +381,7 @@ class Receiver(object):
                     return entry
 
     def _read(self, plan, entry):
-        """The message whose key was popped, or None."""
+        """Return the (channel, message) whose key was popped, or None."""
         part = plan.part_of[entry.shard]
         queue_key, message_key = entry.popped
         queue = part.queues[part.keys.index(queue_key)]

@@ -5,24 +5,27 @@ from redis.exceptions import RedisError
 
 from ..server import resp, scripts, times
 from ..server.connections import is_outage
-from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.keys import ALL_CHANNELS, MESSAGES_COUNT
 from ..server.session import digits
 
-#: How many queues of a shard are known at once. A site has some hundreds, but names are made up anew with each process.
+#: How many queues of a shard are kept at once. A site uses some hundreds, but new processes have new names.
 KNOWN_QUEUES = 10000
 
-#: What all commands of the script begin with, up to its keys.
-HEAD = scripts.send.head(5, 9)
+#: From this many bytes on, a message does not pass through Lua, which copies it several times. Its key has an f before
+#: the digits of the number, by which receive.lua knows it.
+LARGE_BODY = 65536
 
 
 class SendingQueue(object):
-    """What never changes in the commands that send to one queue of one shard, packed."""
+    """The packed parts of commands to one queue of one shard that never change."""
 
-    __slots__ = ("head", "tails", "renew_at")
+    __slots__ = ("head", "head_of_large", "tails", "renew_at")
 
     def __init__(self, shard, queue):
         keys = [shard.keys.queue(queue)] + [shard.keys.counter(name, MESSAGES_COUNT) for name in (queue, ALL_CHANNELS)]
-        self.head = HEAD + b"".join([resp.bulk(key) for key in keys])
+        packed = b"".join([resp.bulk(key) for key in keys])
+        self.head = scripts.send.head(5, 8) + packed
+        self.head_of_large = scripts.send.head(5, 7) + packed
         #: {(capacity, renew counters, count if full): packed arguments}.
         self.tails = {}
         #: When the lives of the counters are renewed, by ``times.monotonic``.
@@ -45,7 +48,7 @@ class Sender(object):
         """
         Return True once ``body`` is in ``queue``, False if that holds ``capacity`` messages. redis-py's errors.
 
-        A shard that is unavailable is left out if there is another, and if the message was surely not sent there.
+        If a shard is unavailable, and the message was surely not sent to it, the next shard is tried.
         """
         places = self._shards.for_sending(queue, capacity)
         for shard, room in places[:-1]:
@@ -55,11 +58,15 @@ class Sender(object):
         return self._put(shard, queue, body, room)
 
     def _put(self, shard, queue, body, capacity, elsewhere=False):
-        """Return True, or False if the shard can't take the message: it holds its share, or is unavailable."""
+        """Return True, or False if the shard can't take the message, because it is full or unavailable."""
         session = None
         try:
             session = shard.borrow()
-            return shard.ask(session, self._command(shard, session, queue, body, capacity, elsewhere), elsewhere) == 1
+            number = digits(session.reserve())
+            if len(body) > LARGE_BODY:
+                number, body = b"f" + number[1:], self._put_large(shard, session, number, body, elsewhere)
+            command = self._command(shard, session, number, queue, body, capacity, elsewhere)
+            return shard.ask(session, command, elsewhere) == 1
         except RedisError as error:
             if not elsewhere or not is_outage(error) or error.was_sent:
                 raise
@@ -68,17 +75,25 @@ class Sender(object):
             if session is not None:
                 shard.give_back(session)
 
-    def _command(self, shard, session, queue, body, capacity, elsewhere):
+    def _put_large(self, shard, session, number, body, elsewhere):
+        """Put a large message there before its script is run. What belongs to no queue expires."""
+        key = shard.keys.prefix + session.name + b"f" + number[1:]
+        begin, end = resp.command("SET", key, body[:0], "PX", shard.keys.message_ms).split(b"$0\r\n")
+        shard.ask(session, [begin + b"$" + resp.ascii_digits(len(body)) + b"\r\n", body, end], elsewhere)
+
+    def _command(self, shard, session, number, queue, body, capacity, elsewhere):
         known = shard.queues.get(queue) or self._know(shard, queue)
         renew = times.monotonic() >= known.renew_at
         if renew:
             known.renew_at = times.monotonic() + times.RENEW_COUNTERS
         kind = capacity, renew, elsewhere
         tail = known.tails.get(kind) or self._tail(shard, known, kind)
-        number = digits(session.reserve())
+        if body is None:
+            head, body = known.head_of_large, b""
+        else:
+            head, body = known.head, resp.bulk(body)
         return b"".join((
-            known.head, session.packed_key, session.packed_message, number, b"\r\n$12\r\n", number, tail,
-            resp.bulk(body),
+            head, session.packed_key, session.packed_message, number, b"\r\n$12\r\n0", number[1:], tail, body,
         ))
 
     def _know(self, shard, queue):
@@ -89,15 +104,16 @@ class Sender(object):
 
     def _tail(self, shard, known, kind):
         capacity, renew, elsewhere = kind
-        arguments = (capacity, shard.keys.message_ms, shard.keys.session_ms) + self._counter_lives
-        arguments += (int(renew), int(not elsewhere))
+        lives = "%d %d %d" % (self._counter_lives + (not elsewhere,))
+        keys = shard.keys
+        arguments = capacity, keys.message_ms, keys.queue_ms, keys.session_ms, lives, "1" if renew else ""
         if len(known.tails) > 8:  # the capacity changes all the time
             known.tails.clear()
         tail = known.tails[kind] = b"\r\n" + b"".join([resp.bulk(argument) for argument in arguments])
         return tail
 
     def return_message(self, queue, body):
-        """Put a message that was received, but is not wanted any more, back to the head of ``queue``."""
+        """Put a message that was received, but is no longer wanted, back at the head of ``queue``."""
         shard = self._shards.of(queue)[0]
         session = shard.borrow()
         try:

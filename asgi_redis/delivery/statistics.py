@@ -21,14 +21,14 @@ class Statistics(object):
         self._shards = shards
 
     def all_channels(self):
-        """(messages sent, messages refused) in the last day, on all shards that are available."""
+        """Return (messages sent, messages refused) over all available shards."""
         found = self._from_each(lambda shard: [int(count or 0) for count in shard.do("MGET", *[
             shard.keys.counter(ALL_CHANNELS, counter) for counter in (MESSAGES_COUNT, CHANNEL_FULL_COUNT)
         ])])
         return [sum(counts) for counts in zip(*found)]
 
     def channel(self, queue):
-        """(messages sent, refused, waiting, age of the oldest in seconds), on all shards that are available."""
+        """Return (messages sent, refused, waiting, age of the oldest in seconds) over all available shards."""
         sent, refused, waiting, ages = zip(*self._from_each(lambda shard: shard.run(
             scripts.channel_statistics,
             [shard.keys.queue(queue), shard.keys.counter(queue, MESSAGES_COUNT),
@@ -38,7 +38,7 @@ class Statistics(object):
         return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
 
     def _from_each(self, ask):
-        """[``ask(shard)``, ...] of the shards that are available; the log names the others. redis-py's error if none is."""
+        """Return [``ask(shard)``, ...] of the available shards. redis-py's error if there are none."""
         found, missing = [], []
         for shard in self._shards.all():
             try:
@@ -54,9 +54,9 @@ class Statistics(object):
 
 def flush(shards):
     """
-    Delete every key that begins with ``prefix`` or ``stats_prefix``, on all shards, before it returns.
+    Delete every key that begins with ``prefix`` or ``stats_prefix``, on all shards, before returning.
 
-    In small steps that do not hold the servers.
+    It does so in small steps that do not block the servers.
     """
     for shard in shards.all():
         for prefix in (shard.keys.prefix, shard.keys.stats_prefix):

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 class Breaker(object):
     """
-    Whether a shard is available, shared by everything in this process that calls it.
+    Tracks whether a shard is available. All calls of this process to the shard share it.
 
     There are three states:
 
@@ -24,8 +24,8 @@ class Breaker(object):
        next try is due. Blocking receives probe in their own threads. A send probes only if this process has none: a
        send may hold up a reactor.
 
-    ``shard``: what log records and errors call it. Logs a WARNING when an outage begins, and once a minute while it
-    lasts, and an INFO when it ends.
+    ``shard``: an object whose ``str()`` names the shard in log records and errors, and whose ``log_attributes`` the
+    records get. Logs a WARNING when an outage begins, and once a minute while it lasts, and an INFO when it ends.
     """
 
     def __init__(self, shard):
@@ -46,7 +46,7 @@ class Breaker(object):
         """
         Record a failed try. Return True if the call may be repeated, after ``pause()``.
 
-        ``began``: when the call failed first, if that was before now.
+        ``began``: when the call first failed (default: now).
         """
         now = times.monotonic()
         with self._lock:
@@ -54,7 +54,7 @@ class Breaker(object):
                 self._since = now if began is None else began
                 self._pause, self._patience = times.SHORTEST_PAUSE, times.SHORTEST_PATIENCE
             elif self.error is not None and now - self._last > times.FLAPPING:
-                self._since = now  # nothing was tried in between, so there is no telling
+                self._since = now  # nothing was tried in between: it may have been available
             self.error, self._last = copied(error), now
             self._next_try = now + self._pause * random.uniform(0.75, 1)
             self._pause = min(self._pause * 2, times.LONGEST_PAUSE)
@@ -84,16 +84,16 @@ class Breaker(object):
     # What a call asks.
 
     def pause(self):
-        """How long until the next try, in seconds; 0 if it is due."""
+        """Return how long it is until the next try, in seconds; 0 if it is due."""
         # On Python 2 the clock may be set back.
         return min(max(self._next_try - times.monotonic(), 0), times.LONGEST_PAUSE)
 
     def time_left(self, began):
-        """How long a call that failed first at ``began`` may still be repeated, in seconds."""
+        """Return for how long a call that first failed at ``began`` may still be repeated, in seconds."""
         return max(began, self._since) + times.RETRY_FOR - times.monotonic()
 
     def lasts(self):
-        """How long the outage has lasted, in seconds; 0 if there is none."""
+        """Return how long the outage has lasted, in seconds; 0 if there is none."""
         return self._last - self._since if self.error is not None else 0
 
     def is_open(self):
@@ -101,8 +101,8 @@ class Breaker(object):
 
     def begin_probe(self, receiving):
         """
-        Return how long the server may take to answer a probe, in seconds, or None if this call must not probe. A probe
-        ends with ``end_probe``. ``receiving``: a blocking receive asks.
+        Return how long the server may take to reply to a probe, in seconds, or None if this call must not probe. A
+        probe ends with ``end_probe``. ``receiving``: True for a blocking receive.
         """
         now = times.monotonic()
         if receiving:
@@ -117,18 +117,17 @@ class Breaker(object):
         self._probing.release()
 
     def refusal(self):
-        """The error for a call that is not tried: as the last one, with the time until the next try."""
+        """Return the error for a call that is not tried: the last error, with the time until the next try."""
         error = self.error or ConnectionError("%s was unavailable" % self._shard)
         return copied(error, "%s; next try in %.1f s" % (error, self.pause()))
 
 
 def copied(error, text=None, kind=None):
     """
-    An error of the same class, or of class ``kind``, with the same text or ``text``, and without the frames in which it
-    was raised.
+    Return an error of the same class, or of class ``kind``, with the same text or ``text``, and without the traceback.
     """
     text = str(error) if text is None else text
     try:
         return (kind or type(error))(text)
-    except (TypeError, ValueError, IndexError):  # some of a Redis Cluster's take more
+    except (TypeError, ValueError, IndexError):  # some errors of Redis Cluster take more arguments
         return ConnectionError(text)

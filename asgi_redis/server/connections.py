@@ -1,9 +1,12 @@
-"""redis-py: its clients, connections and errors. What differs between its versions is here."""
+"""redis-py: its clients, connections and errors. All differences between its versions are dealt with here."""
 from __future__ import unicode_literals
 
+import errno
+import os
 import re
 import socket
 import ssl
+import struct
 
 import redis
 import six
@@ -25,8 +28,8 @@ try:
 except ImportError:  # redis-py before 4.1
     Retry = None
 
-#: Replies of a server that can't serve now, but will again, or another in its place will. redis-py has exceptions of
-#: its own for some of them, by its version; inside a script's error the word stands behind a hyphen.
+#: Error replies of a server that can't serve now, but will again, or will be replaced. redis-py has exceptions for some
+#: of them, depending on its version. In the error of a script, the word follows a hyphen.
 UNAVAILABLE_ERRORS = tuple(
     getattr(exceptions, name)
     for name in (
@@ -39,18 +42,21 @@ UNAVAILABLE_WORDS = re.compile(
     "(^|-)(LOADING|CLUSTERDOWN|MASTERDOWN|READONLY|TRYAGAIN|UNBLOCKED|MISCONF|NOREPLICAS|NOGOODSLAVE) "
 )
 
-#: A server that wants a password: which words it uses depends on its version, and on what is sent first.
+#: How a server says that it requires a password, depending on its version and on the first command.
 NO_PASSWORD = re.compile("NOAUTH|Authentication required|unauthenticated|operation not permitted", re.IGNORECASE)
 
-#: A server that wants another one. redis-py before 3.2 has no exception of its own for it.
+#: How a server refuses a password. redis-py before 3.2 has no exception of its own for it.
 WRONG_PASSWORD = re.compile("WRONGPASS|invalid password")
 
-#: An idle connection whose other end is silently gone is found out in 15 to 20 seconds, if the system has these.
+#: On systems that have these, it takes 15 to 20 seconds to detect that the other end of an idle connection is gone.
 KEEPALIVE = {
     getattr(socket, name): value
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
     if hasattr(socket, name)
 }
+
+#: What redis-py's error says once the system's timeout is over.
+TIMED_OUT = os.strerror(errno.EAGAIN)
 
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
@@ -59,12 +65,12 @@ REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2]
 
 
 def url_of(host, port, db=0):
-    """``redis://host:port/db``, with the brackets that an IPv6 address needs."""
+    """Return ``redis://host:port/db``, with the brackets that an IPv6 address needs."""
     return "redis://%s:%d/%d" % ("[%s]" % host if ":" in host else host, port, db)
 
 
 def without_password(url):
-    """``url`` with ``***`` for its password, wherever redis-py takes one from; also if it is no proper URL."""
+    """Return ``url`` with ``***`` wherever redis-py would find a password. It need not be a valid URL."""
     url, mark, query = url.partition("?")
     start, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
     login, at, rest = rest.rpartition("@")
@@ -77,7 +83,7 @@ def without_password(url):
 
 
 def address_of(client):
-    """Where the server is: ``host:port``, a socket's path, or a service and the Sentinels that know it."""
+    """Return the server's address: ``host:port``, a socket's path, or a service and the Sentinels that know it."""
     pool = client.connection_pool
     if hasattr(pool, "sentinel_manager"):
         sentinels = ", ".join(address_of(sentinel) for sentinel in pool.sentinel_manager.sentinels)
@@ -91,10 +97,11 @@ def address_of(client):
 
 def connect_options(options, unix=False):
     """
-    The keyword arguments for a redis-py client: ``options`` over what this layer needs.
+    Return the keyword arguments for a redis-py client: ``options``, and the defaults of this layer.
 
-    The layer repeats commands itself, because only it knows which may be repeated: redis-py's retries are off. RESP 2
-    is what every server speaks. ``unix``: for a unix socket, which knows no more than a timeout.
+    redis-py's retries are off: the layer repeats commands itself, because only it can tell which may be repeated. The
+    protocol is RESP 2, because every server speaks it. ``unix``: for a unix socket, which takes no option but a
+    timeout.
     """
     defaults = {"socket_timeout": times.SOCKET_TIMEOUT}
     if not unix:
@@ -104,35 +111,35 @@ def connect_options(options, unix=False):
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
         defaults["protocol"] = 2
-        # Neither name nor version is told to the server: that is two round trips for each connection.
+        # redis-py must not tell the server its name and version: that is two round trips for each connection.
         defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
     return dict(defaults, **options)
 
 
 def client_for_url(url, options):
-    """A redis-py client for ``url``, connected at its first use. ValueError if redis-py can't read the URL."""
+    """Return a redis-py client for ``url``, which connects at its first use. ValueError if redis-py can't parse it."""
     options = connect_options(options, unix=url.startswith("unix:"))
     if REDIS_PY < (4, 0):
-        options["decode_components"] = True  # the later ones always undo %-escapes
+        options["decode_components"] = True  # later versions always decode %-escapes
     try:
         if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError(url)  # redis-py 2.10 takes any other for redis://
+            raise ValueError(url)  # redis-py 2.10 treats any other scheme as redis://
         return redis.StrictRedis.from_url(url, **options)
     except ValueError:
-        # redis-py's words may quote a part of the password.
+        # redis-py's message may quote a part of the password.
         six.raise_from(ValueError(
             "%s is not a URL that redis-py can read: redis://, rediss:// or unix:// is needed." % without_password(url)
         ), None)
 
 
 def client_for_address(host, port, options):
-    """A redis-py client for a server at ``host``, ``port``, connected at its first use."""
+    """Return a redis-py client for the server at ``host``, ``port``, which connects at its first use."""
     return redis.StrictRedis(host=host, port=port, **connect_options(options))
 
 
 def url_options(url):
-    """What ``url`` says, as keyword arguments for redis-py's RedisCluster. ValueError if it is no address."""
-    from redis.connection import parse_url  # redis-py 4, as RedisCluster
+    """Return keyword arguments for redis-py's RedisCluster, from ``url``. ValueError if that has no address."""
+    from redis.connection import parse_url  # since redis-py 4, like RedisCluster
 
     try:
         options = parse_url(url)
@@ -140,7 +147,7 @@ def url_options(url):
         options = {}
     if "host" not in options:
         six.raise_from(ValueError("%s is not a redis:// or rediss:// URL." % without_password(url)), None)
-    options.pop("db", None)  # a cluster has but one
+    options.pop("db", None)  # a cluster has only one
     if options.pop("connection_class", None) is redis.SSLConnection:
         options["ssl"] = True
     return options
@@ -151,10 +158,10 @@ def url_options(url):
 
 def connect(client, patience=None, timeout=None):
     """
-    A new connection like those of ``client``'s pool, connected. redis-py's errors, with the server's address.
+    Open and return a new connection like those of ``client``'s pool. redis-py's errors, with the server's address.
 
-    ``patience``: how long each step of connecting may take, in seconds (default: as the client says). ``timeout``: how
-    long replies may take afterwards (default likewise).
+    ``patience``: how long each step of connecting may take, in seconds (default: the client's timeouts). ``timeout``:
+    how long replies may take afterwards (default likewise).
     """
     pool = client.connection_pool
     options = dict(pool.connection_kwargs)
@@ -166,11 +173,11 @@ def connect(client, patience=None, timeout=None):
     try:
         connection.connect()
         set_timeout(connection, options.get("socket_timeout") if timeout is None else timeout)
-    except ssl.CertificateError as error:  # a ValueError before Python 3.7, which redis-py lets pass
+    except ssl.CertificateError as error:  # before Python 3.7 a ValueError, which redis-py does not catch
         connection.disconnect()
         raise with_address(ConnectionError(str(error)), client)
     except BaseException as error:
-        # An interrupted handshake leaves a connection that looks whole, and is logged in nowhere.
+        # An interrupted handshake leaves a connection that looks intact, but is not logged in.
         connection.disconnect()
         with_address(error, client)
         raise
@@ -178,19 +185,35 @@ def connect(client, patience=None, timeout=None):
 
 
 def set_timeout(connection, seconds):
+    """Let reading and writing take ``seconds`` at most; None: for ever."""
     connection.socket_timeout = seconds
-    connection._sock.settimeout(seconds)
+    if type(connection._sock).__module__ == "socket" and os.name == "posix":
+        # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
+        # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
+        timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
+        connection._sock.settimeout(None)
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+    else:
+        connection._sock.settimeout(seconds)
+
+
+def timed_out(error):
+    """``error``; if it says that the system's timeout is over, redis-py's error for that."""
+    if isinstance(error, ConnectionError) and TIMED_OUT in str(error):
+        return TimeoutError("Timeout reading from socket")
+    return error
 
 
 def abandon(connection):
-    """Close a connection of a forked process's parent. redis-py 2 would shut it down, for the parent too."""
+    """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
     if connection._sock is not None:
         connection._sock.close()
         connection._sock = None
 
 
 def can_read(connection, timeout):
-    """Return True if a reply, or the end of the connection, is there to be read within ``timeout`` seconds."""
+    """Return True if a reply, or the end of the connection, can be read within ``timeout`` seconds."""
     if REDIS_PY >= (3, 0):
         return connection.can_read(timeout)
     # Its own can_read uses select(), which fails on file numbers above 1023, and on signals.
@@ -226,9 +249,9 @@ def is_outage(error):
 
 
 def with_address(error, client):
-    """``error``, its text completed with the server's address if redis-py's is silent about it."""
+    """Return ``error``, with the server's address added to its text unless redis-py's text already has it."""
     address = address_of(client)
-    if isinstance(error, MasterNotFoundError):  # some redis-py's quote the Sentinels' password
+    if isinstance(error, MasterNotFoundError):  # some versions of redis-py quote the Sentinels' password
         error.args = ("No master is known of %s" % address,)
     elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)

@@ -1,4 +1,4 @@
-"""What a process does not share with those that it is forked from, or forks."""
+"""Objects that a process does not share with its forked children."""
 from __future__ import unicode_literals
 
 import os
@@ -6,9 +6,9 @@ import os
 
 class PerProcess(object):
     """
-    An object of which each process has its own: a forked child makes another one at its first use.
+    An object that each process has one of: a forked child makes its own at the first use.
 
-    ``make()``: makes it. ``leave(made)``: takes leave of the parent's, in the child.
+    ``make()``: makes the object. ``leave(made)``: is called in the child, to let go of the parent's object.
     """
 
     def __init__(self, make, leave):
@@ -23,7 +23,7 @@ class PerProcess(object):
         except KeyError:
             for other in list(self._made):
                 self._leave(self._made[other])
-            # Of two threads that come here at once, both get the object of one.
+            # If two threads get here at once, both use the object that was stored first.
             made = self._made.setdefault(process, self._make())
             for other in [other for other in self._made if other != process]:
                 self._made.pop(other, None)

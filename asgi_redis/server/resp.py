@@ -5,19 +5,19 @@ import six
 
 
 def bulk(value):
-    """``value`` (bytes, text or an integer) as a bulk string, the form of an argument."""
+    """Return ``value`` (bytes, text or an integer) as a bulk string, the form of an argument."""
     if not isinstance(value, six.binary_type):
         value = (value if isinstance(value, six.text_type) else "%d" % value).encode("utf-8")
     return b"$" + ascii_digits(len(value)) + b"\r\n" + value + b"\r\n"
 
 
 def array(length):
-    """What an array of ``length`` arguments begins with."""
+    """Return the beginning of an array of ``length`` arguments."""
     return b"*" + ascii_digits(length) + b"\r\n"
 
 
 def command(*arguments):
-    """A whole command."""
+    """Return a whole command."""
     return array(len(arguments)) + b"".join([bulk(argument) for argument in arguments])
 
 

@@ -4,9 +4,10 @@ from __future__ import unicode_literals
 from redis.exceptions import ResponseError
 
 from . import resp, times
+from .connections import timed_out
 from .keys import random_name
 
-#: Digits of a number in message keys and in commands.
+#: How many digits a number has in message keys and in commands.
 DIGITS = 12
 
 
@@ -30,23 +31,24 @@ class Session(object):
         self.name = random_name().encode("ascii")
         self.key = keys.session(self.name)
         self.packed_key = resp.bulk(self.key)
-        #: What a message key begins with, as the beginning of an argument; the digits of a number follow.
+        #: A message key as an argument, up to the digits of its number.
         message = keys.prefix + self.name
         self.packed_message = b"$" + resp.ascii_digits(len(message) + DIGITS) + b"\r\n" + message
         #: Numbers begin with 2, so that counting up from nothing never gives the number of a call: see send.lua.
         self.number = 1
-        #: When the number's life is renewed, and how much later the next time is. ``times.monotonic``.
+        #: When the number's life is renewed next, by ``times.monotonic``, and how much later the time after that.
         self.renew_at = 0
         self.life = keys.session_ms / 4000.0
-        #: redis-py's. None while a call is under way, so that an interrupted call leaves none that is half read.
+        #: redis-py's connection. None during a call, so that an interrupted call leaves no connection with a reply that
+        #: is half read.
         self.connection = None
-        #: When the connection has been idle for so long that it is checked before its next use.
+        #: From when on the connection counts as idle, and is checked before its next use. ``times.monotonic``.
         self.idle_at = 0
-        #: True if the last call may have reached the server, and was not answered.
+        #: True if the last call may have reached the server, but got no reply.
         self.sent = False
 
     def reserve(self, count=1):
-        """The first of ``count`` numbers for the next call."""
+        """Reserve ``count`` numbers for the next call, and return the first."""
         number = self.number + 1
         now = times.monotonic()
         if now >= self.renew_at:
@@ -57,16 +59,21 @@ class Session(object):
         return number
 
     def ask(self, command):
-        """Send a packed command and return its reply. Unless that was read as a whole, the connection is closed."""
+        """
+        Send a packed command, bytes or a list of bytes, and return its reply. Unless that was read as a whole, the
+        connection is closed.
+        """
         connection, self.connection = self.connection, None
         try:
-            connection.send_packed_command([command])
+            connection.send_packed_command([command] if type(command) is bytes else command)
             reply = connection.read_response()
         except ResponseError:
             self.connection = connection
             raise
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()
+            if timed_out(error) is not error:
+                raise timed_out(error)
             raise
         self.connection = connection
         return reply
@@ -78,5 +85,5 @@ class Session(object):
 
 
 def digits(number):
-    """``number`` as the scripts and the message keys have it."""
+    """Return ``number`` in the form that scripts and message keys use."""
     return ("%012d" % number).encode("ascii")

@@ -1,4 +1,4 @@
-"""The shards of a layer: one server, service or hash slot each."""
+"""The shards of a layer: each is a server, a service of Sentinels, or a hash slot."""
 from __future__ import unicode_literals
 
 import binascii
@@ -17,10 +17,10 @@ from .session import Session
 
 logger = logging.getLogger(__name__)
 
-#: A reply that takes longer than this many seconds makes a Sentinel's view of the master worth asking for.
+#: If a reply takes longer than this many seconds, the master may have been replaced, and Sentinels are asked.
 SLOW = 0.5
 
-#: How long a call follows slots that move and masters that change, and pauses between two tries, in seconds.
+#: How long a call follows slots that move and masters that change, and how long it pauses between tries, in seconds.
 FOLLOW_FOR = 10
 FOLLOW_PAUSE = 0.02
 
@@ -30,7 +30,7 @@ class UnsupportedRedis(Exception):
 
 
 class Place(object):
-    """Where a shard is: on one server. Sentinel and Redis Cluster have their own."""
+    """Where a shard is: here, on a fixed server. There are subclasses for Sentinel and Redis Cluster."""
 
     #: True if single keys of the shard may be on their way to another server.
     may_move = False
@@ -42,7 +42,7 @@ class Place(object):
         self._client = client
 
     def client(self):
-        """The redis-py client whose settings new connections have."""
+        """Return the redis-py client whose settings are used for new connections."""
         return self._client
 
     def check(self, connection):
@@ -51,8 +51,8 @@ class Place(object):
 
     def follow(self, error):
         """
-        Take note of an error. Return True if the shard has moved, so that the call is to be repeated at once, or the
-        redis-py client of a server that is to be asked this once.
+        Take note of an error. Return True if the shard has moved, so that the call must be repeated at once; or the
+        redis-py client of another server, if only this call must go there.
         """
 
     def was_slow(self):
@@ -72,13 +72,13 @@ class Shard(object):
         self.place = place
         self.breaker = Breaker(self)
         self._count = count
-        #: Sessions that no call has borrowed, the last used at the end; and those whose last call was not answered.
+        #: Sessions that no call has borrowed, the last used one at the end; and those whose last call got no reply.
         self._free = []
         self._unanswered = []
-        #: All of them.
+        #: All sessions.
         self._sessions = set()
         self._origin = None
-        #: What callers keep for each queue of this shard, by name.
+        #: Data that callers keep for the queues of this shard, by name.
         self.queues = {}
 
     def __str__(self):
@@ -88,7 +88,7 @@ class Shard(object):
     def address(self):
         try:
             return address_of(self.place.client())
-        except RedisError as error:  # a Redis Cluster none of whose nodes is available
+        except RedisError as error:  # a Redis Cluster without an available node
             return str(error)
 
     @property
@@ -99,14 +99,15 @@ class Shard(object):
 
     def borrow(self, receiving=False):
         """
-        A session for one call, which ``give_back`` or ``retire`` ends. redis-py's error if the shard is unavailable.
+        Return a session for one call, which ends with ``give_back`` or ``retire``. redis-py's error if the shard is
+        unavailable.
 
-        ``receiving``: a blocking receive asks; it waits anyway, so it may probe.
+        ``receiving``: True for a blocking receive, which waits anyway, so it may probe.
         """
         if self.breaker.error is not None:
             self.check_available(receiving)
         try:
-            # The next call's number is higher, so that the unanswered call does nothing should it arrive late.
+            # The next call's number is higher, so a call that got no reply does nothing if it arrives late.
             return (self._unanswered or self._free).pop()
         except IndexError:
             return self._new_session()
@@ -134,10 +135,11 @@ class Shard(object):
 
     def ask(self, session, command, elsewhere=False):
         """
-        The reply to a packed command. Repeats it, for a second from the first failure, while the shard is unavailable.
+        Send a packed command and return the reply. If the shard is unavailable, repeat the command for a second from
+        the first failure.
 
-        ``elsewhere``: the caller can do without this shard, so a command that was not sent is not repeated. Errors have
-        an attribute ``was_sent``, False if the server surely has not done the command.
+        ``elsewhere``: True if the caller can use another shard, so that a command that was not sent is not repeated.
+        Errors have an attribute ``was_sent``, False if the server surely has not executed the command.
         """
         session.sent = False
         now = times.monotonic()
@@ -160,11 +162,11 @@ class Shard(object):
         return reply
 
     def run(self, script, keys, arguments):
-        """Run a script that may run twice: it has no number."""
+        """Run a script without a number, which may run twice."""
         return self._do(script.command(keys, arguments))
 
     def ask_once(self, command, patience):
-        """The reply to a packed command that is not repeated, and may take ``patience`` seconds: for cleaning up."""
+        """Send a packed command once, and return its reply, which may take ``patience`` seconds: for cleaning up."""
         session = self.borrow()
         try:
             session.sent = False
@@ -183,7 +185,7 @@ class Shard(object):
             self.give_back(session)
 
     def do(self, *command):
-        """Send one command that may be done twice."""
+        """Send one command, which may be executed twice, and return its reply."""
         return self._do(resp.command(*command))
 
     def _do(self, command):
@@ -194,7 +196,7 @@ class Shard(object):
             self.give_back(session)
 
     def prepare(self, session, patience=None):
-        """Give ``session`` a connection that is whole, as far as can be told without asking the server."""
+        """Give ``session`` a connection that is intact, as far as can be told without asking the server."""
         connection = session.connection
         if connection is not None:
             try:
@@ -207,9 +209,9 @@ class Shard(object):
 
     def connect(self, session, patience=None):
         """
-        Connect ``session`` anew, and see that the server takes writes. redis-py's errors.
+        Open a new connection for ``session``, and check that the server takes writes. redis-py's errors.
 
-        ``patience``: how long each step may take, in seconds (default: as the layer's arguments say).
+        ``patience``: how long each step may take, in seconds (default: set by the layer's arguments).
         """
         client = self.place.client()
         timeout = reply_timeout(client)
@@ -230,13 +232,13 @@ class Shard(object):
             )
 
     def forget_origin(self):
-        """Take note that this process has deleted the shard's data itself."""
+        """Record that this process has deleted the shard's data itself."""
         self._origin = None
 
     # Failures.
 
     def _ask_again(self, session, command, error, elsewhere):
-        """``ask`` after its first failure: the reply, or the error that is to be raised."""
+        """Go on with ``ask`` after its first failure: return the reply, or raise the last error."""
         began = times.monotonic()
         is_renewed = not session.sent  # it was connecting that failed
         while True:
@@ -263,7 +265,7 @@ class Shard(object):
             raise error
         session.close()
         if not is_renewed:
-            return  # the connection may be what was broken, not the server
+            return  # perhaps only the connection is broken, not the server
         may_repeat = self.breaker.failed(error, began)
         if not may_repeat or (elsewhere and not session.sent):
             raise error
@@ -285,7 +287,7 @@ class Shard(object):
         return reply
 
     def explain(self, error):
-        """``error``, with the address and in words that help."""
+        """Return ``error`` with the server's address in its text. UnsupportedRedis if the server has no scripts."""
         try:
             error = with_address(error, self.place.client())
         except RedisError:
@@ -323,13 +325,13 @@ def not_sent(error):
 
 
 def reply_timeout(client):
-    """How long replies to a client's scripts may take, in seconds, or None for no limit."""
+    """Return how long replies to commands that do not block may take, in seconds, or None for no limit."""
     timeout = client.connection_pool.connection_kwargs.get("socket_timeout")
     return times.REPLY_TIMEOUT if timeout == times.SOCKET_TIMEOUT else timeout
 
 
 def ask_this_once(client, command):
-    """The reply of a server that answers for a slot which is on its way there."""
+    """Return the reply of a cluster's node that a slot is being moved to."""
     connection = connect(client)
     try:
         for attempt in (command, scripts.whole(command)):
@@ -352,51 +354,61 @@ class Shards(object):
 
     def __init__(self, count, make):
         self._count = count
+        #: The number, once it is known.
+        self._length = None
+        #: The only shard, once it is known that there is but one.
+        self._only = None
         self._make = make
         self._made = {}
-        #: Senders go round the shards in turn, each process from another one on.
+        #: Senders go round the shards in turn; each process begins with a random one.
         self._turn = itertools.count(random.randrange(4096))
 
     def __len__(self):
-        return self._count()
+        if self._length is None:
+            self._length = self._count()
+        return self._length
 
     def __getitem__(self, number):
         try:
             return self._made[number]
         except KeyError:
-            # Of two threads that come here at once, both get the shard of one.
+            # If two threads get here at once, both use the shard that was stored first.
             return self._made.setdefault(number, self._make(number, len(self)))
 
     def all(self):
         return [self[number] for number in range(len(self))]
 
     def made(self):
-        """Those that were needed so far."""
+        """Return the shards that were needed so far."""
         return list(self._made.values())
 
     def random_number(self):
         return random.randrange(len(self))
 
     def number_for(self, name):
-        """The number of the shard that a name belongs to. All processes, those of release 1.4 too, must agree."""
+        """Return the number of the shard for a name. Processes of release 1.4 compute the same."""
         ring_position = binascii.crc32(name) & 0xFFF
         return int(ring_position / (4096 / float(len(self))))
 
     def for_name(self, name):
-        """The shard of a group, or of a queue that has one reader."""
+        """Return the shard of a group, or of a queue that has one reader."""
         return self[self.number_for(name.encode("utf-8")) if len(self) > 1 else 0]
 
     def of(self, queue):
-        """The shards that may hold ``queue``. What has one reader lies on one shard, which keeps it in order."""
+        """Return the shards that may hold ``queue``: only one if it has one reader, which keeps it in order."""
         return [self.for_name(queue)] if "!" in queue or "?" in queue else self.all()
 
     def for_sending(self, queue, capacity):
         """
-        [(shard, how many messages of ``queue`` it may hold), ...], the next in turn first.
+        Return [(shard, how many messages of ``queue`` it may hold), ...], the next in turn first.
 
         All shards of a queue together hold its capacity.
         """
+        if self._only is not None:
+            return [(self._only, capacity)]
         shards = self.of(queue)
+        if len(self) == 1:
+            self._only = shards[0]
         if len(shards) == 1:
             return [(shards[0], capacity)]
         whole, rest = divmod(capacity, len(shards))

@@ -1,4 +1,4 @@
-"""Sockets that are waited on together, on every system and Python."""
+"""Waiting on several sockets at once, on every system and version of Python."""
 from __future__ import unicode_literals
 
 import errno
@@ -7,7 +7,7 @@ import socket
 
 
 def pair():
-    """Two connected sockets. Python 2 on Windows has no socketpair."""
+    """Return two connected sockets. Python 2 on Windows has no socketpair."""
     if hasattr(socket, "socketpair"):
         return socket.socketpair()
     listener = socket.socket()
@@ -20,15 +20,15 @@ def pair():
 
 
 def readable(sockets, seconds):
-    """The file numbers of those of ``sockets`` that have something to read, after ``seconds`` at most."""
+    """Return the file numbers of those ``sockets`` that become readable within ``seconds``."""
     try:
-        if not hasattr(select, "poll"):  # Windows; and gevent and eventlet take it away
+        if not hasattr(select, "poll"):  # Windows; gevent and eventlet remove it
             return [ready.fileno() for ready in select.select(sockets, [], [], seconds)[0]]
         poll = select.poll()  # select() knows only file numbers below 1024
         for waited_on in sockets:
             poll.register(waited_on, select.POLLIN)
         return [number for number, _ in poll.poll(seconds * 1000)]
-    except select.error as error:  # Python before 3.5 does not go on after a signal
+    except select.error as error:  # Python before 3.5 does not resume after a signal
         if error.args[0] != errno.EINTR:
             raise
         return []

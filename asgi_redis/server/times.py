@@ -6,33 +6,33 @@ import time
 #: Python 2 has no clock that only goes forward.
 monotonic = getattr(time, "monotonic", time.time)
 
-#: How long redis-py's connections wait for a reply, and for a connection, unless ``connection_kwargs`` say otherwise.
+#: How long redis-py's connections wait for a reply, and to connect, unless ``connection_kwargs`` say otherwise.
 SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 2
 
-#: How long a script may take to be answered, unless ``connection_kwargs`` set a ``socket_timeout``. Shorter than
-#: SOCKET_TIMEOUT: a reactor waits for it.
+#: How long the server may take to reply to a command that does not block, unless ``connection_kwargs`` set another
+#: ``socket_timeout`` than SOCKET_TIMEOUT. Shorter than that, because it may hold up a reactor.
 REPLY_TIMEOUT = 2
 
-#: A connection that has been idle for longer is checked before it is used, so that a command is not written to a
-#: server that has gone: what was written may have been done.
+#: A connection that has been idle for longer is checked before it is used, so that no command is written to a server
+#: that has gone: once it is written, it may have been executed.
 IDLE_CHECK = 0.01
 
-#: How long a call is repeated after the first failure of a shard; later calls of the same outage are not.
+#: How long calls are repeated after the first failure of a shard. After that, calls in the same outage fail at once.
 RETRY_FOR = 0.9
 
-#: Pauses between tries, each twice as long as the one before, and how long the server may take to answer one of them.
+#: The pauses between tries, each twice as long as the one before, and how long the server may take to reply to a try.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 2.0
 
-#: A shard that fails again within this time goes on with the outage it had before.
+#: If a shard fails again within this time, that counts as the same outage.
 FLAPPING = 10
 
-#: How often an outage that lasts is logged.
+#: How often a lasting outage is logged.
 LOG_AGAIN = 60
 
-#: How much longer than its timeout a blocking pop may take to be answered: servers before Redis 6 look once a second
-#: which clients' time is up.
+#: How much later than its timeout the reply to a blocking pop may arrive: servers before Redis 6 check only once a
+#: second which clients have timed out.
 GRACE = 2
 
 #: How long a message key must have been missing from its queue before it is put back: release 1.4 pops, reads and

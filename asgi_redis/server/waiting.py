@@ -13,14 +13,15 @@ from .sockets import pair, readable
 
 class Waiter(object):
     """
-    Lets other threads end a wait: ``wake`` this one, ``stop`` also any that would follow.
+    Lets other threads end a wait: ``wake`` ends the current one, ``stop`` also all later ones.
 
-    It waits inside its ``with`` block, and can be woken there only.
+    Waits take place in its ``with`` block; it can be woken only there.
     """
 
     def __init__(self):
         self.stopped = False
         self._lock = threading.Lock()
+        #: Two connected sockets, while it waits.
         self._ends = None
 
     def __enter__(self):
@@ -58,7 +59,7 @@ class BlockingPop(object):
     """
     A BLPOP on a session of its own: ``start``, perhaps ``wake``, then ``result``.
 
-    It also waits on a list of its own, whose name is nowhere else, in the slot of the queues: by that ``wake`` ends it.
+    It also waits on a list that no other pop uses, in the slot of the queues; ``wake`` ends it by a push to that list.
     CLIENT UNBLOCK would need Redis 5, the connection's number, and a permission that most users lack; and if it reaches
     the server before the BLPOP does, it is lost.
 
@@ -69,18 +70,21 @@ class BlockingPop(object):
     def __init__(self, shard, queue_keys, seconds):
         self.shard = shard
         self._wake_key = shard.keys.wake()
-        # That list is the last, so that a message comes before it.
+        # That list comes last, so that messages take precedence.
         self._command = resp.command("BLPOP", *(queue_keys + [self._wake_key, seconds]))
         self._session = None
         self._connection = None
         self._error = None
 
     def start(self):
-        """redis-py's errors. What the server has popped is unknown from here on, unless there is a ``result``."""
+        """
+        Send the command. redis-py's errors. From here on it is unknown what the server has popped, until ``result``
+        returns.
+        """
         self._session = self.shard.borrow(receiving=True)
         if self._session.connection is None or times.monotonic() > self._session.idle_at:
             self.shard.prepare(self._session)
-        # The session has none until this one is known to be whole.
+        # The session has no connection until this one is known to be intact.
         self._connection, self._session.connection = self._session.connection, None
         self._connection.send_packed_command([self._command])
 
@@ -93,16 +97,16 @@ class BlockingPop(object):
         return self._connection._sock.fileno()
 
     def has_reply(self, seconds=0):
-        """Return True if ``result`` would return, or raise, within ``seconds``."""
+        """Return True if ``result`` would return or raise within ``seconds``."""
         try:
             return can_read(self._connection, seconds)
         except (RedisError, EnvironmentError, ValueError, AttributeError) as error:
-            # redis-py may have closed its end by now, and would trip over that in ``result``.
+            # redis-py may have closed its end already, and ``result`` would then fail with another error.
             self._error = ConnectionError("Connection ended during a blocking pop: %s" % error)
             return True
 
     def result(self):
-        """``[queue key, message key]``, or None if the time was up or the pop was ended. redis-py's errors."""
+        """Return ``[queue key, message key]``, or None if the pop timed out or was ended. redis-py's errors."""
         if self._error is not None:
             raise self._error
         reply = self._connection.read_response()
@@ -111,14 +115,14 @@ class BlockingPop(object):
         return None if reply and reply[0] == self._wake_key else reply
 
     def wake(self):
-        """End the pop on the server, if it goes on; then there is a ``result``. redis-py's errors."""
+        """End the pop on the server if it still waits, so that there is a ``result``. redis-py's errors."""
         if not self.has_reply():
             self.shard.ask_once(scripts.wake.command([self._wake_key], [WAKE_MS]), times.GRACE / 4.0)
             if not self.has_reply(times.GRACE):
                 self._error = TimeoutError("No reply to a blocking pop that was ended")
 
     def close(self):
-        """Close the connection. What the server has popped, or still pops, stays unknown."""
+        """Close the connection. It stays unknown what the server has popped, or still pops."""
         if self._session is not None:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -129,8 +133,9 @@ class BlockingPop(object):
 
 def first_reply(pops, waiter, until):
     """
-    Those of ``pops``, open ``BlockingPop`` objects, that have a reply, a list: empty if ``waiter`` was woken first, or
-    at ``until`` (by ``times.monotonic``). A pop whose connection is broken counts as one with a reply.
+    Wait until some of ``pops``, open ``BlockingPop`` objects, have a reply, and return these, a list. It is empty if
+    ``waiter`` is woken first, or at ``until`` (by ``times.monotonic``). A pop whose connection is broken counts as one
+    with a reply.
     """
     is_woken = False
     while True:

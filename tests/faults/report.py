@@ -1,4 +1,4 @@
-"""docs/reliability.rst, of what one run has measured."""
+"""The page docs/reliability.rst, with the measurements of one run."""
 from __future__ import unicode_literals
 
 import platform
@@ -15,76 +15,80 @@ from .traffic import BURST, READERS, WRITERS
 from .verdict import NOT_REPLICATED
 
 HEAD = """\
-What arrives while things fail
-==============================
+What arrives during faults
+==========================
 
-Real servers and processes: {writers} writers, and {readers} readers that block. Each writer sends numbered messages to
-a normal channel that both readers read and to a single-reader channel (``?``) of each reader, and with every {burst}th
-to a group of two channels (``!``) of each reader's process, which makes batches. Meanwhile something fails, for
-{lasts} seconds where nothing else is said. Afterwards the traffic goes on until messages arrive on every channel again,
-the writers stop, and the readers read what is there.
+These are tests with real servers and processes: {writers} writers, and {readers} readers that block. Each writer sends
+numbered messages to a normal channel that both readers read, and to a single-reader channel (``?``) of each reader. In
+every {burst}th round it also sends to a group that has two channels (``!``) of each reader's process as members, which
+makes batches. Then a fault is introduced, for {lasts} seconds unless its name says otherwise. Afterwards the traffic
+continues until messages arrive on every channel again; the writers stop, and the readers read the rest.
 
-``tox -e faults`` measures all this, and writes this page. ``pytest tests/faults`` tests a few of the faults, with
-``ASGI_REDIS_FAULTS=all`` in the environment all of them. This page was measured with asgi_redis {asgi_redis},
-redis-py {redis_py}, Python {python} and {server}.
+``tox -e faults`` runs all faults and writes this page. ``pytest tests/faults`` tests a few of them, or all with
+``ASGI_REDIS_FAULTS=all`` in the environment. This page was measured with asgi_redis {asgi_redis}, redis-py {redis_py},
+Python {python} and {server}.
 
 
-What the columns say
---------------------
+The columns
+-----------
 
 acknowledged
-   Messages whose send returned; one to a group counts once for each member. Sends that raised are not counted: their
-   messages may arrive or not, but not twice.
+   Messages whose send returned; a message to a group counts once for each member. Sends that raised are not counted:
+   their messages may arrive or not, but must not arrive twice.
 lost
-   Acknowledged messages that did not arrive; in brackets how many of them the fault explains.
-twice
-   Messages that arrived twice; in brackets how many of them the fault explains.
-disordered
-   Messages on ``?`` and ``!`` channels that arrived after a later one of the same writer.
+   Acknowledged messages that did not arrive; in brackets, how many of them the fault explains.
+duplicated
+   Messages that arrived twice; in brackets, how many of them the fault explains.
+out of order
+   Messages on ``?`` and ``!`` channels that arrived after a later message from the same writer.
 longest send
-   Seconds until a send returned or raised.
-whole again
+   The longest time, in seconds, until a send returned or raised.
+recovery
    Seconds from the end of the fault until a message had been sent and received on every channel.
 lines
-   Lines that the four processes logged, from the beginning of the fault until the traffic was whole again.
+   Lines that the four processes logged from the beginning of the fault until the recovery.
 commands
-   Commands that all servers processed in that time, with those that scripts run and those that replicas are sent.
+   Commands that all servers processed in that time, including those run by scripts and those replicated.
 CPU
-   Seconds of CPU time that the four processes took in that time.
+   CPU time, in seconds, that the four processes used in that time.
 
 
 What a fault explains
 ---------------------
 
-* A server that lost its memory: the loss of messages that were sent to it before.
-* A failover, also where a fault only led to one, as a master that stands still does: the loss of messages that were
-  acknowledged less than {not_replicated} seconds before a replica took over, or before the old master, which may go on
-  meanwhile, was demoted; and that a message comes again which was received then. Redis answers first and replicates
-  then: what the new master has not heard of, sends as well as receives, did not happen.
+* A server that lost its data explains the loss of messages that were sent to it before.
+* A failover explains the loss of messages that were acknowledged less than {not_replicated} seconds before a replica
+  became master, or before the old master was demoted, because it may continue to serve clients until then. It also
+  explains that a message received in that time arrives again. Redis acknowledges a write before it replicates it, so
+  sends and receives that did not reach the new master are undone. This also applies to a failover that is only a
+  consequence of the fault, for example because the master hung.
 
-Nothing else explains a loss, and nothing explains disorder, or a process that ends or does not return; nor do answers
-that a proxy swallows, every {cut_every}th, explain anything. A fault that did more than it explains is marked "fails".
+Nothing else explains a loss. Nothing explains messages out of order, or a process that dies or hangs. Replies that a
+proxy swallows, one in {cut_every}, explain nothing either. If more is lost or duplicated than the fault explains, it is
+marked "fails".
+
 
 What a fault may cost
 ---------------------
 
-Until the traffic is whole again, a process may log {lines} lines, and {lines_a_second} more each second. Servers may
-process {commands} commands for each message that is sent or received, and {commands_a_second} each second on each
-server. A process may take {cpu} s of CPU time each second, and {cpu_a_message} s for each message. A fault that costs
-more is marked "fails" too.
+Until the recovery, a process may log {lines} lines, and {lines_a_second} more for each second. The servers may process
+{commands} commands for each message that is sent or received, and each server another {commands_a_second} a second. A
+process may use {cpu} s of CPU time a second, and {cpu_a_message} s for each message. A fault that costs more is marked
+"fails" too.
 
-Where answers are cut, delayed, held up or dropped, and where connections are left half open (their servers' ends are
-gone, and the clients are not told), a TCP proxy stands before each server. Servers of Sentinel and Cluster tell clients
-their own addresses, past any proxy, so these faults are not tried there.
+Some faults need a TCP proxy in front of each server: those that cut connections before a reply, delay, hold up or drop
+data, or leave connections half open (closed on the server's side, without the client being told). They are not run on
+Sentinel and Redis Cluster, whose servers tell clients their own addresses, bypassing any proxy.
 """
 
 COLUMNS = [
-    "fault", "acknowledged", "lost", "twice", "disordered", "longest send", "whole again", "lines", "commands", "CPU",
+    "fault", "acknowledged", "lost", "duplicated", "out of order", "longest send", "recovery", "lines", "commands",
+    "CPU",
 ]
 
 
 def text(found):
-    """The page. ``found``: [(topology class, scenario, verdict), ...]."""
+    """Return the page. ``found``: [(topology class, scenario, verdict), ...]."""
     parts = [HEAD.format(
         writers=WRITERS, readers=READERS, burst=BURST, lasts=LASTS, not_replicated=NOT_REPLICATED,
         cut_every=CUT_EVERY, asgi_redis=asgi_redis.__version__, redis_py=redis.__version__,
@@ -122,7 +126,7 @@ def with_explained(all_, unexplained):
 
 
 def table(rows):
-    """A simple table of reStructuredText."""
+    """Return a simple table in reStructuredText."""
     widths = [max(len(cell) for cell in column) for column in zip(COLUMNS, *rows)]
     line = "  ".join("=" * width for width in widths)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in [COLUMNS] + rows]
@@ -130,6 +134,6 @@ def table(rows):
 
 
 def server_version():
-    """As "Valkey 9.1.2"."""
+    """Return the server's name and version, for example "Valkey 9.1.2"."""
     words = subprocess.check_output([server_binary(), "--version"]).decode("ascii").split()
     return "%s %s" % (words[0], next(word[2:] for word in words if word.startswith("v=")))

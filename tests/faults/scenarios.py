@@ -60,7 +60,7 @@ def repeatedly(action, every):
 # Servers that go away.
 
 
-@scenario("SIGTERM, started again empty", ALL)
+@scenario("SIGTERM, restarted empty", ALL)
 def restart(topology, harm):
     server = topology.master(topology.victim)
     server.process.terminate()
@@ -69,7 +69,7 @@ def restart(topology, harm):
     server.start()
 
 
-@scenario("kill -9, started again empty", ALL, routine=[One, Three])
+@scenario("kill -9, restarted empty", ALL, routine=[One, Three])
 def kill(topology, harm):
     server = topology.master(topology.victim)
     server.kill()
@@ -107,7 +107,7 @@ def client_kill(topology, harm):
     repeatedly(lambda: [each.execute_command("CLIENT", "KILL", "TYPE", "normal") for each in clients], 0.2)
 
 
-@scenario("SCRIPT FLUSH without pause", ALL)
+@scenario("SCRIPT FLUSH without a pause", ALL)
 def script_flush(topology, harm):
     clients = [client(server) for server in topology.masters()]
     repeatedly(lambda: [each.execute_command("SCRIPT", "FLUSH") for each in clients], 0.001)
@@ -236,26 +236,26 @@ def through(topology, make_mode, seconds=LASTS):
     return modes
 
 
-@scenario("cut before the answer", SERVERS, routine=[One, Three], proxied=True)
+@scenario("connections cut before a reply", SERVERS, routine=[One, Three], proxied=True)
 def cut(topology, harm):
     for mode in through(topology, lambda: Cut(CUT_EVERY)):
         harm.swallowed_messages += mode.messages
         harm.swallowed.update(mode.swallowed)
 
 
-@scenario("delayed by 50 to 300 ms each way", SERVERS, proxied=True)
+@scenario("data delayed by 50 to 300 ms each way", SERVERS, proxied=True)
 def delay(topology, harm):
     through(topology, lambda: Delay(0.05, 0.3))
 
 
-@scenario("held up for 8 s", SERVERS, proxied=True)
+@scenario("data held up for 8 s", SERVERS, proxied=True)
 def hold(topology, harm):
     """Longer than clients of the newer redis-py wait: they have gone, and tried again, when their requests arrive."""
     for mode in through(topology, Hold, seconds=8):
         mode.let_go()
 
 
-@scenario("dropped for 3 s", SERVERS, proxied=True)
+@scenario("data dropped for 3 s", SERVERS, proxied=True)
 def drop(topology, harm):
     through(topology, Drop)
 

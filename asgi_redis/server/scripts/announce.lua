@@ -1,4 +1,4 @@
--- Say that the readers of process-specific queues, busy with what is in their memory, still understand batches.
+-- Announce that readers of process-specific queues understand batches, while they hand out messages from memory.
 --
 -- KEYS   announcements: see send_group.lua
 -- ARGV   1 their life, ms

@@ -1,4 +1,4 @@
--- What one shard knows of one channel.
+-- Return the statistics of one channel on one shard.
 --
 -- KEYS   1 queue
 --        2 messages_count

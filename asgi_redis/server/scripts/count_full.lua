@@ -1,8 +1,8 @@
--- Count messages of a group that found their queues full.
+-- Count group messages that were dropped because their queues were full.
 --
 -- KEYS   1 channel_full_count of all channels; then the channel_full_count of each full queue
 -- ARGV   1 life of the channels' counters, s    2 life of the counter of all channels, s
---        then, a queue, how many messages
+--        then, for each queue, how many messages
 -- reply  how many were counted
 
 local all = 0

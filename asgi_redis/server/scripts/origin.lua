@@ -2,9 +2,9 @@
 --
 -- KEYS   1 origin
 -- ARGV   1 random text, for a server that has none    2 life, ms
--- reply  the origin: another one than before if the server has lost its data
+-- reply  the origin; it differs from the one before if the server has lost its data
 
--- The first write is one that frees memory, or changes nothing: it fails on a replica, not if Redis is out of memory.
+-- The first write does not need memory, so it fails on a replica, but not if Redis is out of memory.
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local origin = redis.call('GET', KEYS[1])
 if not origin then

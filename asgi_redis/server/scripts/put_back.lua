@@ -1,4 +1,4 @@
--- Put message keys that left their queues, but whose messages no reader got, back to the heads of the queues.
+-- Put message keys that left their queues, but whose messages no reader got, back at the heads of the queues.
 --
 -- Doing it twice changes nothing: a key that is in its queue, or whose message was received, stays as it is.
 --
@@ -6,10 +6,10 @@
 -- ARGV   1 how many queues
 --        2 life of the queues, ms
 --        3 number of that receive     4 life of the session's number, ms     5 a new message key, for what it took
---        6 for each queue 1 if it has one reader, which calls this, else 0
+--        6 for each queue, 1 if it has only one reader, the caller of this script, else 0
 --        then, for each key to put back: the place of its queue, the key; of one queue the oldest last
 -- reply  {place of a queue, message key, ...}: keys that are noted for a queue, have a message, and are not in the
---        queue. If that has several readers, they may be on their way to another, so they are to be put back if they
+--        queue. If that has several readers, another may be about to read them, so they must be put back only if they
 --        are still missing a second later. If it has one, they are put back now, which keeps it in order.
 --
 -- Also read and written: session#taken, queue#noted, and the message keys there.
@@ -31,7 +31,7 @@ end
 
 local function put_back(place, message)
     local queue = KEYS[place]
-    -- Changes nothing, but Redis lets a script that has written something go on if it is out of memory.
+    -- This changes nothing, but even if Redis is out of memory, it lets a script go on that has already written.
     redis.call('PEXPIRE', message, math.max(redis.call('PTTL', message), 1))
     redis.call('LPUSH', queue, message)
     redis.call('PEXPIRE', queue, ARGV[2])
@@ -53,7 +53,7 @@ if session then
     local number = tonumber(ARGV[3])
     local noted = tonumber(redis.call('GET', session) or 0)
     if noted < number then
-        -- From now on the receive does nothing, should it arrive late.
+        -- From now on the receive does nothing if it arrives late.
         redis.call('SET', session, number + queues, 'PX', ARGV[4])
     elseif noted < number + queues and redis.call('EXISTS', session .. '#taken') == 1 then
         redis.call('RENAME', session .. '#taken', ARGV[5])

@@ -1,4 +1,4 @@
--- Put a message that was received, but whose receiver no longer wants it, back to the head of its queue.
+-- Put a message that was received, but is no longer wanted, back at the head of its queue.
 --
 -- KEYS   1 queue    2 session    3 message
 -- ARGV   1 number of the call

@@ -5,51 +5,67 @@
 --        4 session                            5 message
 -- ARGV   1 number of the call
 --        2 capacity
---        3 life of the message, ms            4 life of the session's number, ms
---        5 life of the channel's counters, s  6 life of the counters of all channels, s
---        7 1: renew these lives               8 1: count in channel_full_count if the queue is full
---        9 body
+--        3 life of the message, ms    4 life of the queue, ms    5 life of the session's number, ms
+--        6 life of the channel's counters and of the counters of all channels, s, and 1 if a full queue is counted,
+--          else 0: three numbers in one text, because they are rarely needed
+--        7 1 if the lives of the counters are due to be renewed, else nothing
+--        8 body; none if the message is there already, because it is large: see Sender
 -- reply  1 sent, now or by the same call before; 0 full
 --
 -- Also written: the channel_full_counts, and queue#noted.
 
 -- Counting up and comparing notes the number and tells what it was before. A number that is not new belongs to a call
 -- that was done before its reply was lost, or that the network delivers late.
+local call = redis.call
+local queue, session, message = KEYS[1], KEYS[4], KEYS[5]
 local number = tonumber(ARGV[1])
-local noted = redis.call('INCR', KEYS[4])
+local noted = call('INCR', session)
 if noted > number then
-    redis.call('DECR', KEYS[4])
+    call('DECR', session)
     return 1
 elseif noted < number then
-    redis.call('SET', KEYS[4], number, 'PX', ARGV[4])
+    call('SET', session, number, 'PX', ARGV[5])
 end
 
-local function count(key, life)
-    if redis.call('INCRBY', key, 1) == 1 or ARGV[7] == '1' then
-        redis.call('EXPIRE', key, life)
-    end
+local function renew(channel_key, all_key)
+    local channel_life, all_life = string.match(ARGV[6], '^(%d+) (%d+)')
+    call('EXPIRE', channel_key, channel_life)
+    call('EXPIRE', all_key, all_life)
 end
 
-local queue, message = KEYS[1], KEYS[5]
-local length = redis.call('LLEN', queue)
+local body = ARGV[8]
+if not body and call('EXISTS', message) == 0 then
+    call('DECR', session)
+    return redis.error_reply('ERR the message was evicted before it was sent')
+end
+
+local length = call('LLEN', queue)
 if length >= tonumber(ARGV[2]) then
-    redis.call('DECR', KEYS[4])
-    if ARGV[8] == '1' then
-        count((string.gsub(KEYS[2], 'messages_count$', 'channel_full_count')), ARGV[5])
-        count((string.gsub(KEYS[3], 'messages_count$', 'channel_full_count')), ARGV[6])
+    call('DECR', session)
+    call('DEL', message)
+    if string.sub(ARGV[6], -1) == '1' then
+        local channel_key = string.gsub(KEYS[2], 'messages_count$', 'channel_full_count')
+        local all_key = string.gsub(KEYS[3], 'messages_count$', 'channel_full_count')
+        call('INCR', channel_key)
+        call('INCR', all_key)
+        renew(channel_key, all_key)
     end
     return 0
 end
 
-redis.call('SET', message, ARGV[9], 'PX', ARGV[3])
-redis.call('RPUSH', queue, message)
-redis.call('PEXPIRE', queue, ARGV[3] + 1000)
-if length == 0 then
-    if redis.call('LPUSH', queue .. '#noted', message) > 200 then
-        redis.call('LTRIM', queue .. '#noted', 0, 99)
-    end
-    redis.call('PEXPIRE', queue .. '#noted', ARGV[3] + 1000)
+if body then
+    call('SET', message, body, 'PX', ARGV[3])
 end
-count(KEYS[2], ARGV[5])
-count(KEYS[3], ARGV[6])
+call('RPUSH', queue, message)
+call('PEXPIRE', queue, ARGV[4])
+if length == 0 then
+    if call('LPUSH', queue .. '#noted', message) > 200 then
+        call('LTRIM', queue .. '#noted', 0, 99)
+    end
+    call('PEXPIRE', queue .. '#noted', ARGV[4])
+end
+local in_channel, in_all = call('INCR', KEYS[2]), call('INCR', KEYS[3])
+if in_channel == 1 or in_all == 1 or ARGV[7] == '1' then
+    renew(KEYS[2], KEYS[3])
+end
 return 1
