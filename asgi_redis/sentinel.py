@@ -22,6 +22,15 @@ DOUBT_FOR = 15
 DOUBT_INTERVAL = 1
 
 
+class Pool(SentinelConnectionPool):
+    """redis-py's, which knows where the master is."""
+
+    def get_master_address(self):
+        # redis-py 2 keeps the address that it learned first.
+        self.master_address = super(Pool, self).get_master_address()
+        return self.master_address
+
+
 class Service(Place):
     """A service of the Sentinels: the server that is its master now."""
 
@@ -78,6 +87,8 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 26379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one Sentinel.")
+        if self.connection_kwargs.get("ssl") and REDIS_PY < (4, 1):
+            raise ValueError("TLS to servers that Sentinels name needs redis-py 4.1 or newer.")
         hosts = [check_address("Sentinel", host) for host in hosts]
         sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(sentinel_kwargs or {}))
         self._sentinel = Sentinel(
@@ -116,6 +127,6 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
 
     def place(self, index):
         client = self._sentinel.master_for(
-            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=SentinelConnectionPool
+            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=Pool
         )
         return Service(client, self.sentinel_refresh_interval)

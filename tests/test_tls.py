@@ -452,6 +452,7 @@ def test_the_certificate_is_looked_at_again_after_an_outage(tmpdir, certificate,
 # Sentinel.
 
 
+@pytest.mark.skipif(REDIS_PY < (4, 1), reason="redis-py before 4.1 can't")
 def test_sentinel_with_tls_to_the_servers(authority, certificate, trusting):
     with built_in(authority, certificate) as (master,):
         with TlsSentinel(authority, certificate, master) as sentinel:
@@ -464,3 +465,10 @@ def test_sentinel_with_tls_to_the_servers(authority, certificate, trusting):
             layer.send("normal", {"n": 2})
             reader.join()
             assert reader.found == ("normal", {"n": 2})
+
+
+@pytest.mark.skipif(REDIS_PY >= (4, 1), reason="redis-py can")
+def test_sentinel_with_tls_to_the_servers_is_refused():
+    with pytest.raises(ValueError) as raised:
+        RedisSentinelChannelLayer(services=["alpha"], connection_kwargs={"ssl": True})
+    assert "TLS" in str(raised.value) and "redis-py 4.1" in str(raised.value)

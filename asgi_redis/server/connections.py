@@ -45,6 +45,9 @@ UNAVAILABLE_WORDS = re.compile(
 #: How a server says that it requires a password, depending on its version and on the first command.
 NO_PASSWORD = re.compile("NOAUTH|Authentication required|unauthenticated|operation not permitted", re.IGNORECASE)
 
+#: How a server refuses a password. redis-py before 3.2 has no exception of its own for it.
+WRONG_PASSWORD = re.compile("WRONGPASS|invalid password")
+
 #: On systems that have these, it takes 15 to 20 seconds to detect that the other end of an idle connection is gone.
 KEEPALIVE = {
     getattr(socket, name): value
@@ -252,6 +255,8 @@ def with_address(error, client):
         error.args = ("No master is known of %s" % address,)
     elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)
+    elif isinstance(error, ResponseError) and WRONG_PASSWORD.search(str(error)):
+        return AuthenticationError("%s (%s)" % (error, address))
     elif isinstance(error, (ConnectionError, TimeoutError)) or is_outage(error):
         if address not in str(error):
             error.args = ("%s (%s)" % (error, address),)
