@@ -24,9 +24,8 @@ if msgpack.version >= (0, 6):
 LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")] if msgpack.version < (0, 6) else []
 
 
-def unpack_options(body):
-    """Return the arguments for ``msgpack.unpackb``."""
-    return dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, len(body))) if LENGTHS else UNPACK_OPTIONS
+#: {number of bits of a length: arguments for ``msgpack.unpackb``} for those before, which allow twice as much at most.
+OPTIONS_FOR = {bits: dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, 2 ** bits)) for bits in range(32)}
 
 
 #: The types that msgpack can pack, besides dicts and lists.
@@ -86,7 +85,7 @@ class Codec(object):
     def pack(self, message):
         """Do ``encode`` without the encryption."""
         try:
-            return msgpack.packb(message, use_bin_type=True)
+            return msgpack.Packer(use_bin_type=True).pack(message)
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             six.raise_from(TypeError(self._reason(message, error)), None)
 
@@ -107,9 +106,12 @@ class Codec(object):
             return "nested too deeply"
         if name:
             return "%s has no form in msgpack" % name
-        return {OverflowError: "an integer is beyond 64 bits", ValueError: "nested too deeply"}.get(
-            type(error), "text that is not valid Unicode" if isinstance(error, UnicodeError) else type(error).__name__
-        )
+        # msgpack before 1.0 raises subclasses of these.
+        reasons = [
+            (UnicodeError, "text that is not valid Unicode"), (OverflowError, "an integer is beyond 64 bits"),
+            (ValueError, "nested too deeply"),
+        ]
+        return next((reason for kind, reason in reasons if isinstance(error, kind)), type(error).__name__)
 
     def decode(self, body):
         """Return the message in ``body``. BadMessage if there is none."""
@@ -138,7 +140,7 @@ class Codec(object):
     def unpack(self, body):
         """Return the message in a body that is not encrypted. BadMessage if there is none."""
         try:
-            message = msgpack.unpackb(body, **unpack_options(body))
+            message = msgpack.unpackb(body, **(OPTIONS_FOR[len(body).bit_length()] if LENGTHS else UNPACK_OPTIONS))
         except UNPACK_ERRORS as error:
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):

@@ -22,7 +22,6 @@ from .server.connections import client_for_address, client_for_url, is_outage, u
 from .server.forks import PerProcess
 from .server.keys import Keys
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
-from .server.waiting import Waiter
 
 
 class Parts(object):
@@ -48,7 +47,7 @@ class Parts(object):
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
         )
         self.statistics = statistics.Statistics(self.shards)
         self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
@@ -290,14 +289,11 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         channels = self.receivable(channels)
         if block:
-            return self.receive_blocking(channels, Waiter()) or (None, None)
+            return self.receive_blocking(channels) or (None, None)
         return self._parts.receiver.receive(channels) or (None, None)
 
-    def receive_blocking(self, channels, waiter):
-        """
-        Do a blocking ``receive``, which ``waiter.stop()`` ends early from another thread. Return (channel, message), or
-        None.
-        """
+    def receive_blocking(self, channels, waiter=None):
+        """``receive`` with ``block``, which the ``stop`` of a ``Waiter`` ends early from another thread; or None."""
         return self._parts.receiver.receive_blocking(channels, waiter)
 
     def return_message(self, channel, message):

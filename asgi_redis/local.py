@@ -110,7 +110,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     def receive(self, channels, block=False):
         channels = self.receivable(channels)
         if block:
-            return self.receive_blocking(channels, Waiter()) or (None, None)
+            return self.receive_blocking(channels) or (None, None)
         return self._look(*self._split(channels)) or (None, None)
 
     receive.__doc__ = RedisChannelLayer.receive.__doc__
@@ -133,7 +133,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
         return found
 
-    def receive_blocking(self, channels, waiter):
+    def receive_blocking(self, channels, waiter=None):
+        waiter = waiter or Waiter()
         local, remote = self._split(channels)
         if not local:
             return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)

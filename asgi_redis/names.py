@@ -14,6 +14,13 @@ def random_text(length):
     return "".join(generator.choice(string.ascii_letters) for _ in range(length))
 
 
+#: How many names are known at once. A site has some hundreds.
+KNOWN_NAMES = 1000
+
+#: How many sets of names are known at once. A process receives on one or two.
+KNOWN_SETS = 100
+
+
 class Names(object):
     """The specification's rules for names. Each check returns True, or raises TypeError that says what is wrong."""
 
@@ -21,13 +28,22 @@ class Names(object):
     channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+([?!][a-zA-Z0-9\-_.]*)?\Z")
     group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+\Z")
 
+    #: Names that are valid to send to and to receive on, and sets of names to receive on, as far as they were met.
+    _known_names = frozenset()
+    _known_sets = frozenset()
+
     def valid_channel_name(self, name, receive=False):
-        """Return True; TypeError if the name is illegal. ``receive``: True if it is to be received on."""
+        """True, or TypeError that says what is wrong. ``receive``: the name is to be received on."""
+        if type(name) is six.text_type and name in self._known_names:
+            return True
         self._check_name("channel", name, self.channel_name_regex)
         if name.endswith("?"):
             raise TypeError("The channel name %r must not end with ?: new_channel() makes a full name." % name)
         if receive and "!" in name and not name.endswith("!"):
             raise TypeError("A process-specific channel is received on by the name up to its !, not by %r." % name)
+        if "!" not in name:
+            # Process-specific names are made up anew for each connection.
+            self._known_names = (self._known_names if len(self._known_names) < KNOWN_NAMES else frozenset()) | {name}
         return True
 
     def valid_group_name(self, name):
@@ -44,7 +60,9 @@ class Names(object):
     def receivable(self, channels):
         """Return ``channels``, a list, a set or another collection of names to receive on, as a frozenset."""
         channels = channels if isinstance(channels, six.string_types) else frozenset(channels)
-        self.valid_channel_names(channels, receive=True)
+        if channels not in self._known_sets:
+            self.valid_channel_names(channels, receive=True)
+            self._known_sets = (self._known_sets if len(self._known_sets) < KNOWN_SETS else frozenset()) | {channels}
         return channels
 
     def _check_name(self, kind, name, regex):

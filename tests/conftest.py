@@ -9,7 +9,7 @@ import six
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 
-from . import acl, patience_outages, servers
+from . import acl, patience, servers
 
 #: Written with async and await.
 collect_ignore = ["test_asyncio.py", "test_pending_async.py"] if six.PY2 else []
@@ -50,8 +50,20 @@ def layer(make_layer):
 
 @pytest.fixture
 def hurry(monkeypatch):
-    """Shortens the waits of a layer: ``hurry(layer, reply=0.3)``. See ``patience_outages.hurry``."""
-    return functools.partial(patience_outages.hurry, monkeypatch)
+    """
+    Shortens the waits of a layer: ``hurry(layer, reply=None, remind=None)``, all in seconds.
+
+    ``reply``: how long a server may take to answer a command, and how late it may answer a blocking pop. ``remind``:
+    how long after a line in the log that says that an outage lasts the next one follows.
+    """
+    def hurry(layer, reply=None, remind=None):
+        if reply is not None:
+            patience.hurry(layer, reply)
+            patience.hurry_pops(monkeypatch, reply)
+        if remind is not None:
+            patience.hurry_reminders(monkeypatch, remind)
+
+    return hurry
 
 
 @pytest.fixture(params=[1, 2, 3])

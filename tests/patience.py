@@ -24,6 +24,11 @@ def hurry_pops(monkeypatch, grace=0.3):
     monkeypatch.setattr(times, "GRACE", grace)
 
 
+def hurry_reminders(monkeypatch, seconds):
+    """Let the log say every ``seconds`` that an outage lasts (default in production: 60)."""
+    monkeypatch.setattr(times, "LOG_AGAIN", seconds)
+
+
 def receive_within(layer, channels, seconds=FOUND_WITHIN, count=1):
     """
     The first ``count`` messages that non-blocking receives find, as (channel, message); fewer after ``seconds``.

@@ -47,6 +47,18 @@ def test_members_of_one_process_share_one_entry(batching):
     assert receive_all(batching, ["process!"]) == [("process!%d" % number, {"n": 1}) for number in range(10)]
 
 
+def test_batches_of_several_processes_wait_in_memory_at_once(layer):
+    names = ["process%d!%d" % (process, number) for process in range(8) for number in range(3)]
+    queues = ["process%d!" % process for process in range(8)]
+    join(layer, *names)
+    layer.receive(queues)
+    for number in range(3):
+        layer.send_group("crowd", {"n": number})
+    assert sum(pending(layer, queue) for queue in queues) == 24
+    found = receive_all(layer, queues)
+    assert sorted(found, key=str) == sorted([(name, {"n": n}) for name in names for n in range(3)], key=str)
+
+
 def test_one_place_of_the_capacity_for_all(batching):
     batching.capacity = 3
     for number in range(5):

@@ -11,7 +11,6 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis import RedisChannelLayer
 
-from . import patience_outages
 from .servers import Server, eventually
 from .troubles import Gone, Silent, Worker, calls_within, error_of, in_threads, levels, records, took
 
@@ -256,7 +255,7 @@ def test_it_does_so_if_only_one_of_two_shards_is_available(make, trouble, server
 
 
 def test_it_goes_on_for_ever_by_default():
-    assert patience_outages.default_reconnect_timeout() is None
+    assert RedisChannelLayer().reconnect_timeout is None
 
 
 def test_it_goes_on_with_reconnect_timeout_none(make, server):

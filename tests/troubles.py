@@ -11,6 +11,7 @@ import time
 
 import pytest
 import redis
+import six
 from redis.exceptions import ResponseError
 
 from .servers import eventually, free_port
@@ -241,7 +242,7 @@ def error_of(function, *arguments):
 def calls_within(seconds, most, function, *arguments):
     """How many calls, up to ``most``, can be made in this time, whether they raise or not."""
     deadline = time.time() + seconds
-    for number in range(most):
+    for number in six.moves.range(most):  # on Python 2, range is a list
         took(function, *arguments)
         if time.time() > deadline:
             return number

@@ -23,8 +23,9 @@ class Envelope(object):
 
     def __init__(self, codec, serialize, deserialize, is_own, largest, too_large):
         self._codec = codec
-        self._serialize = serialize
-        self._deserialize = deserialize
+        is_plain = is_own and codec.crypter is None
+        self._serialize = codec.pack if is_plain else serialize
+        self._deserialize = codec.unpack if is_plain else deserialize
         self._is_own = is_own
         self._largest = largest or LARGEST_BODY
         self._too_large = too_large
@@ -88,7 +89,9 @@ class Envelope(object):
         or a subclass's ``deserialize`` raises.
         """
         message = self._deserialize(body)
-        names = message.pop(FULL_NAME, queue)
+        names = message.pop(FULL_NAME, None)
+        if names is None:
+            return (queue,), message
         names = names if isinstance(names, list) else [names]
         if not names or not all([is_for(name) for name in names]):
             raise BadMessage("it is for another channel")

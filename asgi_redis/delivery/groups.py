@@ -1,6 +1,7 @@
 """The specification's groups extension."""
 from __future__ import unicode_literals
 
+import collections
 import itertools
 import logging
 import math
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: server for more than a few milliseconds.
 ENTRIES_AT_ONCE = 250
 BYTES_AT_ONCE = 4 * 1024 * 1024
+
+#: How many groups' members are kept sorted out.
+KNOWN_GROUPS = 100
 
 
 class Entry(object):
@@ -69,13 +73,16 @@ class Groups(object):
     """
     Groups: named sets of channels, a sorted set each in Redis, scored by the time of joining.
 
-    ``shards``: a ``Shards``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``. ``expiry()``: how long a
-    membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how many messages a queue
-    holds.
+    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
+    ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
+    many messages it holds.
     """
 
-    def __init__(self, shards, envelope, full, expiry, counter_lives, capacity):
+    def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
         self._shards = shards
+        self._sender = sender
+        #: {group: (its members as the script gives them, the same by process)}.
+        self._known = {}
         self._envelope = envelope
         self._full = full
         self._expiry = expiry
@@ -94,10 +101,22 @@ class Groups(object):
         shard.run(scripts.group_discard, [shard.keys.group(group)], [channel])
 
     def members(self, group):
-        """Return the channels of a group, a list, in the order in which they were last added."""
+        """The channels of a group, a list, the longest member first."""
+        return split(self._packed_members(group))
+
+    def _packed_members(self, group):
         shard = self._shards.for_name(group)
-        names = shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
-        return names.decode("utf-8").split("\0") if names else []
+        return shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
+
+    def _members_by_process(self, group):
+        """As ``by_process``. A group has mostly the same members as the last time: then nothing is sorted out anew."""
+        packed = self._packed_members(group)
+        known = self._known.get(group)
+        if known is None or known[0] != packed:
+            if len(self._known) >= KNOWN_GROUPS:
+                self._known.clear()
+            known = self._known[group] = packed, by_process(split(packed))
+        return known[1]
 
     # Sending.
 
@@ -110,11 +129,13 @@ class Groups(object):
         their messages before redis-py's error is raised.
         """
         seal = self._envelope.sealer(message, "the group " + group)
-        normal, processes = by_process(self.members(group))
+        normal, processes = self._members_by_process(group)
         if deliver_here is not None:
             normal = deliver_here(normal, message)
         entries = [self._entry(seal, channel, [channel]) for channel in normal]
         entries += [self._entry(seal, queue, names) for queue, names in processes.items()]
+        if len(entries) == 1 and len(entries[0].members) == 1:
+            return self._send_one(entries[0])
         full, errors = [], []
         try:
             while entries:
@@ -123,6 +144,12 @@ class Groups(object):
             self._drop(full)
         if errors:
             raise errors[0]
+
+    def _send_one(self, entry):
+        """Send to a group of one as ``send`` does, which counts what is refused."""
+        capacity = self._capacity(entry.queue)
+        if not self._sender.send(entry.queue, entry.body, capacity):
+            self._full.add({entry.queue: 1}, {entry.queue: capacity})
 
     def _entry(self, seal, queue, members):
         names = None if "!" not in queue else members if len(members) > 1 else members[0]
@@ -170,8 +197,9 @@ class Groups(object):
         queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
         runs, bodies = arguments_of(singles, batches)
         arguments = [
-            digits(number), keys.prefix + session.name, keys.message_ms, keys.session_ms, self._counter_lives[0],
-            self._counter_lives[1], keys.prefix, keys.stats_prefix, len(runs) // 3 - len(batches), len(batches),
+            digits(number), keys.prefix + session.name, keys.message_ms, keys.queue_ms, keys.session_ms,
+            self._counter_lives[0], self._counter_lives[1], keys.prefix, keys.stats_prefix,
+            len(runs) // 3 - len(batches), len(batches),
         ] + runs + bodies
         return b"".join(
             [scripts.send_group.head(len(queues) + 2, len(arguments))]
@@ -195,17 +223,20 @@ class Groups(object):
 
 
 def by_process(members):
-    """Return (the normal and single-reader channels of ``members``, {queue: its process-specific channels})."""
-    normal, processes = [], {}
+    """(the normal and single-reader channels of ``members``, {queue: its process-specific channels})."""
+    normal, processes = [], collections.OrderedDict()
     for name in members:
-        queue, mark, _ = name.partition("!")
-        if not mark:
-            normal.append(name)
-        elif queue in processes:
-            processes[queue].append(name)
+        mark = name.find("!") + 1
+        if mark:
+            processes.setdefault(name[:mark], []).append(name)
         else:
-            processes[queue] = [name]
-    return normal, {queue + "!": names for queue, names in processes.items()}
+            normal.append(name)
+    return normal, processes
+
+
+def split(packed):
+    """The list of names in what the script that lists members replies."""
+    return packed.decode("utf-8").split("\0") if packed else []
 
 
 def by_shard(entries):

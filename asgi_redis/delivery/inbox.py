@@ -79,7 +79,10 @@ class Inbox(object):
         with self._lock:
             here = [queue for queue in queues if queue in self._batches]
             random.shuffle(here)
-            return next((found for found in map(self._take, here) if found), None)
+            for queue in here:
+                found = self._take(queue)
+                if found:
+                    return found
 
     def _take(self, queue):
         """Return (channel, message) from the head of ``queue``, or None."""

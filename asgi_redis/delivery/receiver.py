@@ -12,7 +12,7 @@ from ..server.breaker import Breaker
 from ..server.connections import is_outage
 from ..server.session import digits
 from ..server.times import monotonic
-from ..server.waiting import first_reply
+from ..server.waiting import Waiter, first_reply
 
 logger = logging.getLogger(__name__)
 
@@ -115,15 +115,19 @@ class Receiver(object):
         Return a waiting (channel, message) from one of ``channels``, a frozenset, or None. redis-py's error if a shard
         is unavailable and the others have nothing.
         """
-        plan, unavailable = self._plan(channels), []
+        plan = self._plan(channels)
+        if len(plan.parts) == 1 and not self._inbox:
+            return self._take(plan.parts[0])
+        unavailable = []
         found = self._look(plan, lambda part: self._take_unless(part, unavailable))
         if found is None and unavailable:
             raise unavailable[0]
         return found
 
-    def receive_blocking(self, channels, waiter):
-        """Return (channel, message), or None after ``seconds()`` or when another thread stops ``waiter``."""
+    def receive_blocking(self, channels, waiter=None):
+        """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
         deadline = monotonic() + self._seconds()
+        waiter = waiter or Waiter()
         while not waiter.stopped:
             try:
                 plan = self._plan(channels)
@@ -242,7 +246,8 @@ class Receiver(object):
             elif reply != NOTHING_YET:
                 place = int(reply[:4]) - 1
                 session.number = number + place
-                found = self._open(shard, session, queues[place], reply[4:])
+                body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
+                found = self._open(shard, session, queues[place], body)
         except BaseException:
             if reply is None and not session.sent:
                 shard.give_back(session)
@@ -268,9 +273,11 @@ class Receiver(object):
             return None
         names, message = opened
         if len(names) > 1:
+            make = self._made(queue, lambda: self._envelope.copier(message))
+            if make is None:  # msgpack unpacks what is nested more deeply than it packs
+                return None
             # The message is kept under the session's name for the rest of its life.
             left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
-            make = self._envelope.copier(message)
             copy = lambda: self._made(queue, make)  # noqa: E731
             self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
         return names[0], message

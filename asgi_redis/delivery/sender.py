@@ -11,18 +11,21 @@ from ..server.session import digits
 #: How many queues of a shard are kept at once. A site uses some hundreds, but new processes have new names.
 KNOWN_QUEUES = 10000
 
-#: The beginning of all commands that run the script, up to the keys.
-HEAD = scripts.send.head(5, 8)
+#: From this many bytes on, a message does not pass through Lua, which copies it several times. Its key has an f before
+#: the digits of the number, by which receive.lua knows it.
+LARGE_BODY = 65536
 
 
 class SendingQueue(object):
     """The packed parts of commands to one queue of one shard that never change."""
 
-    __slots__ = ("head", "tails", "renew_at")
+    __slots__ = ("head", "head_of_large", "tails", "renew_at")
 
     def __init__(self, shard, queue):
         keys = [shard.keys.queue(queue)] + [shard.keys.counter(name, MESSAGES_COUNT) for name in (queue, ALL_CHANNELS)]
-        self.head = HEAD + b"".join([resp.bulk(key) for key in keys])
+        packed = b"".join([resp.bulk(key) for key in keys])
+        self.head = scripts.send.head(5, 8) + packed
+        self.head_of_large = scripts.send.head(5, 7) + packed
         #: {(capacity, renew counters, count if full): packed arguments}.
         self.tails = {}
         #: When the lives of the counters are renewed, by ``times.monotonic``.
@@ -59,7 +62,11 @@ class Sender(object):
         session = None
         try:
             session = shard.borrow()
-            return shard.ask(session, self._command(shard, session, queue, body, capacity, elsewhere), elsewhere) == 1
+            number = digits(session.reserve())
+            if len(body) > LARGE_BODY:
+                number, body = b"f" + number[1:], self._put_large(shard, session, number, body, elsewhere)
+            command = self._command(shard, session, number, queue, body, capacity, elsewhere)
+            return shard.ask(session, command, elsewhere) == 1
         except RedisError as error:
             if not elsewhere or not is_outage(error) or error.was_sent:
                 raise
@@ -68,17 +75,25 @@ class Sender(object):
             if session is not None:
                 shard.give_back(session)
 
-    def _command(self, shard, session, queue, body, capacity, elsewhere):
+    def _put_large(self, shard, session, number, body, elsewhere):
+        """Put a large message there before its script is run. What belongs to no queue expires."""
+        key = shard.keys.prefix + session.name + b"f" + number[1:]
+        begin, end = resp.command("SET", key, body[:0], "PX", shard.keys.message_ms).split(b"$0\r\n")
+        shard.ask(session, [begin + b"$" + resp.ascii_digits(len(body)) + b"\r\n", body, end], elsewhere)
+
+    def _command(self, shard, session, number, queue, body, capacity, elsewhere):
         known = shard.queues.get(queue) or self._know(shard, queue)
         renew = times.monotonic() >= known.renew_at
         if renew:
             known.renew_at = times.monotonic() + times.RENEW_COUNTERS
         kind = capacity, renew, elsewhere
         tail = known.tails.get(kind) or self._tail(shard, known, kind)
-        number = digits(session.reserve())
+        if body is None:
+            head, body = known.head_of_large, b""
+        else:
+            head, body = known.head, resp.bulk(body)
         return b"".join((
-            known.head, session.packed_key, session.packed_message, number, b"\r\n$12\r\n", number, tail,
-            resp.bulk(body),
+            head, session.packed_key, session.packed_message, number, b"\r\n$12\r\n0", number[1:], tail, body,
         ))
 
     def _know(self, shard, queue):

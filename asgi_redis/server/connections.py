@@ -1,9 +1,12 @@
 """redis-py: its clients, connections and errors. All differences between its versions are dealt with here."""
 from __future__ import unicode_literals
 
+import errno
+import os
 import re
 import socket
 import ssl
+import struct
 
 import redis
 import six
@@ -48,6 +51,9 @@ KEEPALIVE = {
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
     if hasattr(socket, name)
 }
+
+#: What redis-py's error says once the system's timeout is over.
+TIMED_OUT = os.strerror(errno.EAGAIN)
 
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
@@ -176,8 +182,24 @@ def connect(client, patience=None, timeout=None):
 
 
 def set_timeout(connection, seconds):
+    """Let reading and writing take ``seconds`` at most; None: for ever."""
     connection.socket_timeout = seconds
-    connection._sock.settimeout(seconds)
+    if type(connection._sock).__module__ == "socket" and os.name == "posix":
+        # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
+        # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
+        timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
+        connection._sock.settimeout(None)
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+    else:
+        connection._sock.settimeout(seconds)
+
+
+def timed_out(error):
+    """``error``; if it says that the system's timeout is over, redis-py's error for that."""
+    if isinstance(error, ConnectionError) and TIMED_OUT in str(error):
+        return TimeoutError("Timeout reading from socket")
+    return error
 
 
 def abandon(connection):

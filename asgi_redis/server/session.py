@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 from redis.exceptions import ResponseError
 
 from . import resp, times
+from .connections import timed_out
 from .keys import random_name
 
 #: How many digits a number has in message keys and in commands.
@@ -58,16 +59,21 @@ class Session(object):
         return number
 
     def ask(self, command):
-        """Send a packed command and return its reply. If that is not read completely, the connection is closed."""
+        """
+        Send a packed command, bytes or a list of bytes, and return its reply. Unless that was read as a whole, the
+        connection is closed.
+        """
         connection, self.connection = self.connection, None
         try:
-            connection.send_packed_command([command])
+            connection.send_packed_command([command] if type(command) is bytes else command)
             reply = connection.read_response()
         except ResponseError:
             self.connection = connection
             raise
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()
+            if timed_out(error) is not error:
+                raise timed_out(error)
             raise
         self.connection = connection
         return reply

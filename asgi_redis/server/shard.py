@@ -354,13 +354,19 @@ class Shards(object):
 
     def __init__(self, count, make):
         self._count = count
+        #: The number, once it is known.
+        self._length = None
+        #: The only shard, once it is known that there is but one.
+        self._only = None
         self._make = make
         self._made = {}
         #: Senders go round the shards in turn; each process begins with a random one.
         self._turn = itertools.count(random.randrange(4096))
 
     def __len__(self):
-        return self._count()
+        if self._length is None:
+            self._length = self._count()
+        return self._length
 
     def __getitem__(self, number):
         try:
@@ -398,7 +404,11 @@ class Shards(object):
 
         All shards of a queue together hold its capacity.
         """
+        if self._only is not None:
+            return [(self._only, capacity)]
         shards = self.of(queue)
+        if len(self) == 1:
+            self._only = shards[0]
         if len(shards) == 1:
             return [(shards[0], capacity)]
         whole, rest = divmod(capacity, len(shards))

@@ -21,6 +21,7 @@ class Waiter(object):
     def __init__(self):
         self.stopped = False
         self._lock = threading.Lock()
+        #: Two connected sockets, while it waits.
         self._ends = None
 
     def __enter__(self):

@@ -10,8 +10,8 @@
 --        4 life of the announcements that are due, ms, or 0
 --        5 1 if the keys may be on their way to another node of a Redis Cluster, else 0
 --        6 key of a message that a blocking pop has taken from the first queue, or nothing
--- reply  the place of the queue in KEYS, four digits, and the body, in one text; 0000 if there is more to drop; nil if
---        there is nothing
+-- reply  the place of the queue in KEYS, four digits, and the body, in one text, or no body if it is large, and is to
+--        be read from session#taken; 0000 if there is more to drop; nil if there is nothing
 --
 -- Also written: the message keys in the queues, session#taken, and queue#batches if an announcement is due.
 
@@ -23,8 +23,7 @@ local number = tonumber(ARGV[1])
 
 local noted = tonumber(call('GET', session) or 0)
 if noted >= number then
-    local body = noted < number + queues and call('GET', taken)
-    return body and string.format('%04d', noted - number + 1) .. body or nil
+    return noted < number + queues and call('EXISTS', taken) == 1 and string.format('%04d', noted - number + 1) or nil
 end
 
 if ARGV[4] ~= '0' then
@@ -45,7 +44,13 @@ local function pop(queue)
 end
 
 local function take(place, message, is_popped)
-    local body = call('GET', message)
+    local body
+    if string.sub(message, -12, -12) == 'f' then
+        -- Large: Lua would copy it several times.
+        body = call('EXISTS', message) == 1 and ''
+    else
+        body = call('GET', message)
+    end
     if body then
         call('RENAME', message, taken)
     end
@@ -55,9 +60,9 @@ local function take(place, message, is_popped)
     if body then
         if place == 1 and noted == number - 1 then
             call('INCR', session)
-        else
-            call('SET', session, number + place - 1, 'PX', ARGV[2])
+            return '0001' .. body
         end
+        call('SET', session, number + place - 1, 'PX', ARGV[2])
         return string.format('%04d', place) .. body
     end
 end

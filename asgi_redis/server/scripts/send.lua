@@ -9,7 +9,7 @@
 --        6 life of the channel's counters and of the counters of all channels, s, and 1 if a full queue is counted,
 --          else 0: three numbers in one text, because they are rarely needed
 --        7 1 if the lives of the counters are due to be renewed, else nothing
---        8 body
+--        8 body; none if the message is there already, because it is large: see Sender
 -- reply  1 sent, now or by the same call before; 0 full
 --
 -- Also written: the channel_full_counts, and queue#noted.
@@ -33,9 +33,16 @@ local function renew(channel_key, all_key)
     call('EXPIRE', all_key, all_life)
 end
 
+local body = ARGV[8]
+if not body and call('EXISTS', message) == 0 then
+    call('DECR', session)
+    return redis.error_reply('ERR the message was evicted before it was sent')
+end
+
 local length = call('LLEN', queue)
 if length >= tonumber(ARGV[2]) then
     call('DECR', session)
+    call('DEL', message)
     if string.sub(ARGV[6], -1) == '1' then
         local channel_key = string.gsub(KEYS[2], 'messages_count$', 'channel_full_count')
         local all_key = string.gsub(KEYS[3], 'messages_count$', 'channel_full_count')
@@ -46,7 +53,9 @@ if length >= tonumber(ARGV[2]) then
     return 0
 end
 
-call('SET', message, ARGV[8], 'PX', ARGV[3])
+if body then
+    call('SET', message, body, 'PX', ARGV[3])
+end
 call('RPUSH', queue, message)
 call('PEXPIRE', queue, ARGV[4])
 if length == 0 then

@@ -8,11 +8,12 @@
 --        then the queues of the entries, then those of the batches
 -- ARGV   1 number of the call, which is the first of as many as there are entries and batches
 --        2 what message keys begin with; their last twelve digits are these numbers
---        3 life of the messages, ms           4 life of the session's number, ms
---        5 life of a channel's counters, s    6 life of the counters of all channels, s
---        7 what queues begin with             8 what counters begin with
---        9 how many runs: entries with the same capacity and body
---        10 how many batches
+--        3 life of the messages, ms           4 life of the queues, ms
+--        5 life of the session's number, ms
+--        6 life of a channel's counter, s     7 life of the counter of all channels, s
+--        8 what queues begin with             9 what counters begin with
+--        10 how many runs: entries with the same capacity and body
+--        11 how many batches
 --        then, for each run: how many entries, capacity, which of the bodies (from 1)
 --        then, for each batch: how many channels, capacity, which of the bodies (from 1)
 --        then the bodies
@@ -21,43 +22,45 @@
 --
 -- Also written: the messages, messages_count of each channel, queue#noted, session#reply.
 
+local call = redis.call
 local first = tonumber(ARGV[1])
 local queues = #KEYS - 2
 local last = first + queues - 1
 
-local noted = tonumber(redis.call('GET', KEYS[2]) or 0)
+local noted = tonumber(call('GET', KEYS[2]) or 0)
 if noted >= first then
     -- The same call was done before its reply was lost; or it arrives late, and the reply is read by no one.
-    local number, reply = string.match(redis.call('GET', KEYS[2] .. '#reply') or '', '^(%d+) (.*)$')
+    local number, reply = string.match(call('GET', KEYS[2] .. '#reply') or '', '^(%d+) (.*)$')
     return number == ARGV[1] and cjson.decode(reply) or {{}, {}, {}}
 end
 
-local runs, batches = tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_body = 10 + (runs + batches) * 3
+local runs, batches = tonumber(ARGV[10]), tonumber(ARGV[11])
+local first_body = 11 + (runs + batches) * 3
 local sent = 0
 local were_empty = {}
+local name_begins = #ARGV[8] + 1
 
 local function put(place, capacity, body, channels)
     local queue = KEYS[place + 2]
-    local length = redis.call('LLEN', queue)
+    local length = call('LLEN', queue)
     if length >= capacity then
         return false
     end
     local message = ARGV[2] .. string.format('%012d', first + place - 1)
-    redis.call('SET', message, body, 'PX', ARGV[3])
-    redis.call('RPUSH', queue, message)
-    redis.call('PEXPIRE', queue, ARGV[3] + 1000)
+    call('SET', message, body, 'PX', ARGV[3])
+    call('RPUSH', queue, message)
+    call('PEXPIRE', queue, ARGV[4])
     if length == 0 or were_empty[queue] then
         -- Pops that wait are served after the script, each with another entry.
         were_empty[queue] = true
-        if redis.call('LPUSH', queue .. '#noted', message) > 200 then
-            redis.call('LTRIM', queue .. '#noted', 0, 99)
+        if call('LPUSH', queue .. '#noted', message) > 200 then
+            call('LTRIM', queue .. '#noted', 0, 99)
         end
-        redis.call('PEXPIRE', queue .. '#noted', ARGV[3] + 1000)
+        call('PEXPIRE', queue .. '#noted', ARGV[4])
     end
-    local counter = ARGV[8] .. string.sub(queue, #ARGV[7] + 1) .. ':messages_count'
-    redis.call('INCRBY', counter, channels)
-    redis.call('EXPIRE', counter, ARGV[5])
+    local counter = ARGV[9] .. string.sub(queue, name_begins) .. ':messages_count'
+    call('INCRBY', counter, channels)
+    call('EXPIRE', counter, ARGV[6])
     sent = sent + channels
     return true
 end
@@ -65,7 +68,7 @@ end
 local full_entries, full_batches, unannounced = {}, {}, {}
 local place = 0
 
-for arg = 11, 10 + runs * 3, 3 do
+for arg = 12, 11 + runs * 3, 3 do
     local capacity, body = tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]]
     for _ = 1, ARGV[arg] do
         place = place + 1
@@ -76,9 +79,9 @@ for arg = 11, 10 + runs * 3, 3 do
 end
 
 for batch = 1, batches do
-    local arg = 8 + (runs + batch) * 3
+    local arg = 9 + (runs + batch) * 3
     place = place + 1
-    if redis.call('EXISTS', KEYS[place + 2] .. '#batches') == 0 then
+    if call('EXISTS', KEYS[place + 2] .. '#batches') == 0 then
         unannounced[#unannounced + 1] = batch
     elseif not put(place, tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]], tonumber(ARGV[arg])) then
         full_batches[#full_batches + 1] = batch
@@ -86,12 +89,12 @@ for batch = 1, batches do
 end
 
 if sent > 0 then
-    redis.call('INCRBY', KEYS[1], sent)
-    redis.call('EXPIRE', KEYS[1], ARGV[6])
+    call('INCRBY', KEYS[1], sent)
+    call('EXPIRE', KEYS[1], ARGV[7])
 end
-redis.call('SET', KEYS[2], last, 'PX', ARGV[4])
+call('SET', KEYS[2], last, 'PX', ARGV[5])
 local reply = {full_entries, full_batches, unannounced}
 if #full_entries + #full_batches + #unannounced > 0 then
-    redis.call('SET', KEYS[2] .. '#reply', ARGV[1] .. ' ' .. cjson.encode(reply), 'PX', ARGV[4])
+    call('SET', KEYS[2] .. '#reply', ARGV[1] .. ' ' .. cjson.encode(reply), 'PX', ARGV[5])
 end
 return reply
