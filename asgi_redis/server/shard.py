@@ -356,7 +356,7 @@ class Shards(object):
         self._count = count
         #: The number, once it is known.
         self._length = None
-        #: The only shard, once it is known that there is but one.
+        #: The only shard, once it is known that there is only one.
         self._only = None
         self._make = make
         self._made = {}
