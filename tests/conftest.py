@@ -66,6 +66,12 @@ def hurry(monkeypatch):
     return hurry
 
 
+@pytest.fixture
+def hurried_outages(monkeypatch):
+    """Layers find out sooner that a shard is unavailable, for tests of what comes after that."""
+    patience.hurry_outages(monkeypatch)
+
+
 @pytest.fixture(params=[1, 2, 3])
 def shards(request):
     """How many servers a layer has."""

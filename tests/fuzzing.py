@@ -19,7 +19,7 @@ COMMON = {
 }
 
 #: How many examples a routine run tries. Making them takes longer on Python 2.
-ROUTINE = 25 if six.PY2 else 50
+ROUTINE = 10 if six.PY2 else 20
 
 # A routine run tries the same examples every time; ASGI_REDIS_FUZZ=long others every time, for about ten minutes.
 settings.register_profile(

@@ -29,6 +29,15 @@ def hurry_reminders(monkeypatch, seconds):
     monkeypatch.setattr(times, "LOG_AGAIN", seconds)
 
 
+def hurry_outages(monkeypatch, repeat=0.2, patience=0.5):
+    """
+    Let calls to a shard that is unavailable be repeated for ``repeat`` seconds (default in production: 0.9), and probes
+    wait ``patience`` seconds for a reply at most (default in production: 2).
+    """
+    monkeypatch.setattr(times, "RETRY_FOR", repeat)
+    monkeypatch.setattr(times, "LONGEST_PATIENCE", patience)
+
+
 def receive_within(layer, channels, seconds=FOUND_WITHIN, count=1):
     """
     The first ``count`` messages that non-blocking receives find, as (channel, message); fewer after ``seconds``.

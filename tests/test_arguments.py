@@ -88,8 +88,10 @@ def test_bad_arguments(arguments, error, words):
     assert words in str(raised.value)
 
 
-def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer):
-    layer = make_layer(connection_kwargs={"socket_timeout": 5})
+def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer, monkeypatch):
+    make_layer(connection_kwargs={"socket_timeout": 5})
+    monkeypatch.setattr(RedisChannelLayer, "blpop_timeout", 1)
+    layer = make_layer(connection_kwargs={"socket_timeout": 1})
     assert layer.receive(["normal"], block=True) == (None, None)
 
 
@@ -140,7 +142,7 @@ def test_a_unix_socket(tmpdir):
 @pytest.mark.parametrize("host", [
     "redis://:s3cr3t@127.0.0.1:%d/0", "redis://user:s3cr3t@127.0.0.1:%d/0", "redis://127.0.0.1:%d/0?password=s3cr3t",
 ])
-def test_an_unreachable_server_is_named_and_the_password_is_not(host):
+def test_an_unreachable_server_is_named_and_the_password_is_not(host, hurried_outages):
     port = free_port()
     layer = RedisChannelLayer(hosts=[host % port], reconnect_timeout=0.5)
     for call in (

@@ -87,7 +87,7 @@ def test_many_at_once_share_the_messages(make_layer, shards):
     run(receive())
 
 
-@pytest.mark.parametrize("channel", ["normal", "process!x", "reader?x"])
+@pytest.mark.parametrize("channel, shards", [("normal", 1), ("normal", 3), ("process!x", 1), ("reader?x", 2)])
 def test_what_comes_after_a_cancel_is_not_lost(make_layer, shards, channel):
     layer = make_layer(shards)
     layer.blpop_timeout = 1

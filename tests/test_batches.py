@@ -238,12 +238,14 @@ def test_a_thread_that_waits_gets_what_another_brought_into_memory(make_layer):
 # Losses.
 
 
-def test_losses_are_logged_once_a_second_with_channel_and_number(batching, caplog):
-    batching.capacity = 1
+def test_losses_are_logged_once_a_second_with_channel_and_number(layer, caplog):
+    layer.capacity = 1
+    join(layer, *["process!%d" % number for number in range(10)])
+    layer.receive(["process!"])
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         for number in range(12):
-            batching.send_group("crowd", {"n": number})
-        batching._parts.full.wait()  # what came since the first line
+            layer.send_group("crowd", {"n": number})
+        layer._parts.full.wait()  # what came since the first line
     lines = [record.getMessage() for record in caplog.records]
     assert all("process!" in line for line in lines)
     assert [int(re.search("dropped ([0-9]+)", line).group(1)) for line in lines] == [10, 100]

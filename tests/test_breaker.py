@@ -15,7 +15,7 @@ from .servers import Server, eventually
 from .troubles import Gone, Silent, Worker, calls_within, error_of, in_threads, levels, records, took
 
 #: How long, in seconds, the servers of these tests may take to answer.
-REPLY = 0.5
+REPLY = 0.25
 
 TROUBLES = [Gone, Silent]
 
@@ -40,7 +40,7 @@ def server():
 
 
 @pytest.fixture
-def make(hurry):
+def make_patient(hurry):
     """Makes a layer on servers of which some are in trouble, and which may take ``REPLY`` to answer."""
 
     def make(*servers, **arguments):
@@ -50,6 +50,12 @@ def make(hurry):
         return layer
 
     return make
+
+
+@pytest.fixture
+def make(make_patient, hurried_outages):
+    """``make_patient``, for tests of what comes after a shard was found to be unavailable."""
+    return make_patient
 
 
 def send(layer, channel="normal"):
@@ -103,20 +109,22 @@ def test_only_one_call_at_a_time_tries_again(make, silent):
     layer = make(silent)
     error_of(send, layer)
     before = silent.accepted
-    in_threads(8, lambda: calls_within(2, 10 ** 9, lambda: (took(send, layer), time.sleep(0.01))))
+    in_threads(8, lambda: calls_within(1.5, 10 ** 9, lambda: (took(send, layer), time.sleep(0.01))))
     assert silent.accepted - before <= 10
 
 
-def test_a_send_leaves_the_tries_to_the_blocking_receives_of_its_process(make, silent):
-    layer = make(silent, reply=1)
+def test_a_send_leaves_the_tries_to_the_blocking_receives_of_its_process(make_patient, silent):
+    layer = make_patient(silent, reply=1)
     layer.blpop_timeout = 1
     with Worker(layer, ["normal"]):
         error_of(send, layer)
-        held, end = 0, time.time() + 3
-        while time.time() < end and held < 2:
-            held += took(send, layer)[0]
-            time.sleep(0.02)
-        assert held < 1
+        held, end = 0, time.time() + 5
+        while time.time() < end:
+            seconds = took(send, layer)[0]
+            held += seconds if seconds > 0.2 else 0  # as a probe takes
+            time.sleep(0.0002)
+        # One, which may take a second, may come before the receive has tried.
+        assert held < 1.6
 
 
 @pytest.mark.parametrize("call", sorted(CALLS))
@@ -238,10 +246,10 @@ def test_a_blocking_receive_returns_nothing_every_blpop_timeout(make, trouble):
     layer.blpop_timeout = 1
     with Worker(layer, ["normal"]) as worker:
         begun = time.time()
-        assert worker.wait_for(lambda: len(worker.idle) >= 3 or worker.error, 10), "it does not return"
+        assert worker.wait_for(lambda: len(worker.idle) >= 2 or worker.error, 10), "it does not return"
         assert worker.error is None
-        times = [begun] + worker.idle
-        assert all(0.8 < later - earlier < 3 for earlier, later in zip(times, times[1:]))
+        ends = [begun] + worker.idle
+        assert all(0.8 < later - earlier < 3 for earlier, later in zip(ends, ends[1:]))
 
 
 def test_it_does_so_if_only_one_of_two_shards_is_available(make, trouble, server):
@@ -271,19 +279,19 @@ def test_it_goes_on_with_reconnect_timeout_none(make, server):
 
 
 def test_it_raises_once_the_outage_has_lasted_reconnect_timeout(make, trouble):
-    layer = make(trouble, reconnect_timeout=2)
+    layer = make(trouble, reconnect_timeout=1.5)
     layer.blpop_timeout = 1
     begun = time.time()
     with Worker(layer, ["normal"]) as worker:
         assert worker.wait_for(lambda: worker.error, 10), "it goes on"
-        assert 1.5 < time.time() - begun < 6
+        assert 1.4 < time.time() - begun < 6
         assert worker.idle, "it did not return before"
         assert isinstance(worker.error, (ConnectionError, TimeoutError))
         assert "127.0.0.1:%d" % trouble.port in str(worker.error)
 
 
 def test_calls_that_fail_meanwhile_do_not_put_that_off(make, trouble):
-    layer = make(trouble, reconnect_timeout=2)
+    layer = make(trouble, reconnect_timeout=1.5)
     layer.blpop_timeout = 1
     with Worker(layer, ["normal"]) as worker:
         end = time.time() + 8

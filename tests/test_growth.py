@@ -14,8 +14,8 @@ from .servers import Server, eventually
 from .troubles import Worker, took
 
 #: How often connections break before objects are counted first, for caches to fill, and then until the second time.
-BEFORE = 60
-COUNTED = 240
+BEFORE = 30
+COUNTED = 60
 
 #: How many objects, entries of containers or keys may have come: far fewer than one for each time.
 SLACK = COUNTED // 2

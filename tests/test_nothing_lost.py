@@ -16,8 +16,10 @@ from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .faults.proxy import Cut, Hold, Pass, Proxy
-from .patience import hurry
+from .patience import hurry, hurry_pops
 from .test_blocking import Reader, wait_until_blocked
+
+pytestmark = pytest.mark.usefixtures("hurried_outages")
 
 
 @pytest.fixture
@@ -202,9 +204,12 @@ def test_a_send_to_a_server_that_has_stopped_raises_in_time(server, direct):
 
 
 @needs_stop
-def test_a_shard_that_has_stopped_is_noticed_and_the_others_are_read(server, direct):
+def test_a_shard_that_has_stopped_is_noticed_and_the_others_are_read(server, direct, monkeypatch):
     with Server() as other:
         layer = RedisChannelLayer(hosts=[server.url, other.url])
+        layer.blpop_timeout = 1
+        hurry(layer, reply=0.5)
+        hurry_pops(monkeypatch)
         alone = RedisChannelLayer(hosts=[other.url], capacity=1000)
         reader = Reader(layer, ["normal"])
         wait_until_blocked(layer, 2)

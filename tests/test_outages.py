@@ -49,7 +49,7 @@ def test_in_an_outage_it_returns_nothing_after_its_own_wait_for_ever(server):
     layer = RedisChannelLayer(hosts=[server.url])
     layer.blpop_timeout = 1
     server.kill()
-    for _ in range(3):
+    for _ in range(2):
         assert layer.receive(["normal"], block=True) == (None, None)
     server.start()
     RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 1})
@@ -84,6 +84,7 @@ def test_an_outage_costs_a_process_one_second_not_one_a_call(server):
 def test_a_shard_that_is_unavailable_does_not_hold_up_the_others(server):
     with Server() as other:
         layer = RedisChannelLayer(hosts=[server.url, other.url])
+        layer.blpop_timeout = 2
         server.kill()
         reader = Reader(layer, ["normal"])
         alone = RedisChannelLayer(hosts=[other.url])
@@ -145,7 +146,10 @@ def test_all_threads_give_up_after_reconnect_timeout():
     readers = [Reader(layer, ["normal"]) for _ in range(4)]
     for reader in readers:
         reader.join()
-    assert all(isinstance(reader.error, ConnectionError) and 0.9 < reader.took < 4 for reader in readers)
+    assert all(isinstance(reader.error, ConnectionError) for reader in readers)
+    took = [reader.took for reader in readers]
+    # The outage began before the last of them; and each gives up after a try of its own, a second apart.
+    assert 0.9 < max(took) < 10
 
 
 class Clock(object):
@@ -253,21 +257,23 @@ def test_what_can_not_be_counted_does_not_keep_the_rest_from_being_sent(make_lay
 # Connections that are not what they seem.
 
 
-def test_a_half_open_connection_is_noticed(server):
+def test_a_half_open_connection_is_noticed(server, hurry):
     proxy = Proxy(server.port).start()
     try:
         layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d" % proxy.port])
+        layer.blpop_timeout = 1
+        hurry(layer, reply=1)
         layer.send("normal", {"n": 0})
         proxy.sever()
         begun = time.time()
         layer.send("normal", {"n": 1})
-        assert 1 < time.time() - begun < 7
+        assert 0.9 < time.time() - begun < 7
         assert [layer.receive(["normal"])[1]["n"] for _ in range(2)] == [0, 1]
         reader = Reader(layer, ["normal"])
         wait_until_blocked(RedisChannelLayer(hosts=[server.url]), 1)
         proxy.sever()
         reader.join()
-        assert (reader.error, reader.found) == (None, (None, None)) and reader.took < 12
+        assert (reader.error, reader.found) == (None, (None, None)) and reader.took < 8
     finally:
         proxy.stop()
 

@@ -26,11 +26,12 @@ from .troubles import (
 )
 
 #: How long, in seconds, tests look at what an outage costs.
-WATCHED = 2.5
+WATCHED = 1.2
 
 #: How many commands may reach the server in that time: some ten tries, with those that open a connection.
 FEW = 40
 
+pytestmark = pytest.mark.usefixtures("hurried_outages")
 
 REFUSALS = [is_replica, can_not_save, has_no_replicas, is_replica_that_serves_nothing]
 
@@ -86,9 +87,8 @@ def assert_costs_little(server, worker, caplog):
     assert levels(caplog) == ["WARNING"]
 
 
-@pytest.mark.parametrize("channels", [["normal"], ["normal", "process!"]], ids="+".join)
-def test_it_costs_an_idle_worker_little(server, layer, refuses, channels, caplog):
-    with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, channels) as worker:
+def test_it_costs_an_idle_worker_little(server, layer, refuses, caplog):
+    with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, ["normal", "process!"]) as worker:
         waits(server, worker)
         with refuses(server):
             assert_costs_little(server, worker, caplog)
@@ -131,7 +131,7 @@ def test_a_message_that_was_there_before_is_received_after_it(server, layer, ref
 
 
 def test_reconnect_timeout_is_reached(server, refuses):
-    layer = RedisChannelLayer(hosts=[server.url], reconnect_timeout=2)
+    layer = RedisChannelLayer(hosts=[server.url], reconnect_timeout=1.2)
     layer.blpop_timeout = 1
     with Worker(layer, ["normal"]) as worker:
         with refuses(server):

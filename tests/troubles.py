@@ -14,6 +14,8 @@ import redis
 import six
 from redis.exceptions import ResponseError
 
+from asgi_redis.server.waiting import Waiter
+
 from .servers import eventually, free_port
 
 #: How long, in seconds, a test waits at most for what must happen at some time.
@@ -190,11 +192,13 @@ class Worker(threading.Thread):
         self.error = None
         self.ended = False
         self.changed = threading.Condition()
+        self._waiter = Waiter()
 
     def run(self):
         while not self.ended:
             try:
-                found = self.layer.receive(self.channels, block=True)
+                channels = self.layer.receivable(self.channels)
+                found = self.layer.receive_blocking(channels, self._waiter) or (None, None)
             except Exception as error:
                 with self.changed:
                     self.error = error
@@ -218,6 +222,7 @@ class Worker(threading.Thread):
 
     def __exit__(self, *error):
         self.ended = True
+        self._waiter.stop()
         self.join(PATIENCE)
         assert not self.is_alive(), "a blocking receive does not return"
 
