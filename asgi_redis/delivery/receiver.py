@@ -33,7 +33,7 @@ KNOWN_PLANS = 100
 class Directory(object):
     """The list of shards, as the log names it."""
 
-    log_attributes = {}
+    log_attributes = {"shard": None, "address": None}
 
     def __str__(self):
         return "The list of shards"

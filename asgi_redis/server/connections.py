@@ -165,10 +165,10 @@ def connect(client, patience=None, timeout=None):
     """
     pool = client.connection_pool
     options = dict(pool.connection_kwargs)
-    if patience is not None:
-        options["socket_timeout"] = patience
-        if "path" not in options:
-            options["socket_connect_timeout"] = patience
+    if patience is not None and "path" not in options:
+        options["socket_connect_timeout"] = patience
+    if patience is not None or timeout is not None:
+        options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
     connection = pool.connection_class(**options)
     try:
         connection.connect()
