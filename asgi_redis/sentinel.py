@@ -8,7 +8,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import connect_options, is_outage
+from .server.connections import REDIS_PY, connect_options, is_outage
 from .server.shard import Place
 from .server.times import monotonic
 

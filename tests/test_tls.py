@@ -112,6 +112,11 @@ def make_secure_layer(tls_ports, trusting, make_layer):
     return make
 
 
+def test_a_client_of_the_layer(make_secure_layer):
+    for _ in range(10):
+        assert make_secure_layer().connection(0).ping()
+
+
 # Who is trusted.
 
 
