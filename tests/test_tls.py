@@ -112,6 +112,11 @@ def make_secure_layer(tls_ports, trusting, make_layer):
     return make
 
 
+def test_a_client_of_the_layer(make_secure_layer):
+    for _ in range(10):
+        assert make_secure_layer().connection(0).ping()
+
+
 # Trusted servers and clients.
 
 
@@ -264,7 +269,7 @@ def test_a_blocking_receive_wakes_at_once(make_secure_layer, shards, channel):
         layer.send(channel, {"n": number})
         reader.join()
         assert reader.found == (channel, {"n": number})
-        assert time.time() - sent < 0.5
+        assert time.time() - sent < 2  # a receive that was not woken returns after five seconds
 
 
 def test_a_blocking_receive_returns_nothing_when_its_time_is_up(make_secure_layer, shards):
@@ -323,7 +328,7 @@ def test_long_names_in_the_reply_to_a_wait(make_secure_layer, shards):
     layer.send("normal", {"n": 1})
     reader.join()
     assert reader.found == ("normal", {"n": 1})
-    assert time.time() - sent < 1
+    assert time.time() - sent < 2
 
 
 @pytest.mark.parametrize("piece", [1, 30])
@@ -400,7 +405,7 @@ class TwistedOverTls(unittest.TestCase):
             self.layer.send("normal" if number % 2 else "process!x", {"n": number})
             channel, message = yield waiting
             self.assertEqual(message, {"n": number})
-            self.assertLess(time.time() - begun, 0.5)
+            self.assertLess(time.time() - begun, 2)
 
 
 # Servers that fail.

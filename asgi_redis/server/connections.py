@@ -95,30 +95,32 @@ def address_of(client):
 # Clients.
 
 
-def connect_options(options, unix=False):
+def connect_options(options, scheme="redis"):
     """
     Return the keyword arguments for a redis-py client: ``options``, and the defaults of this layer.
 
     redis-py's retries are off: the layer repeats commands itself, because only it can tell which may be repeated. The
-    protocol is RESP 2, because every server speaks it. ``unix``: for a unix socket, which takes no option but a
+    protocol is RESP 2, because every server speaks it. ``scheme``: the URL's; a unix socket takes no option but a
     timeout.
     """
     defaults = {"socket_timeout": times.SOCKET_TIMEOUT}
-    if not unix:
+    if scheme != "unix":
         defaults.update(socket_connect_timeout=times.CONNECT_TIMEOUT, socket_keepalive=True)
         defaults["socket_keepalive_options"] = dict(KEEPALIVE)
     if Retry is not None:
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
         defaults["protocol"] = 2
-        # redis-py must not tell the server its name and version: that is two round trips for each connection.
-        defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
+        # redis-py must not tell the server its name and version: that is two round trips for each connection. Over TLS
+        # it must: the clients of 8.1 with hiredis take session tickets for an unread reply, until they have read one.
+        if scheme != "rediss" and not options.get("ssl"):
+            defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
     return dict(defaults, **options)
 
 
 def client_for_url(url, options):
     """Return a redis-py client for ``url``, which connects at its first use. ValueError if redis-py can't parse it."""
-    options = connect_options(options, unix=url.startswith("unix:"))
+    options = connect_options(options, url.partition(":")[0])
     if REDIS_PY < (4, 0):
         options["decode_components"] = True  # later versions always decode %-escapes
     try:
