@@ -20,7 +20,7 @@ setup(
     long_description_content_type="text/x-rst",
     license="BSD-3-Clause",
     packages=find_packages(include=["asgi_redis", "asgi_redis.*"]),
-    package_data={"asgi_redis.scripts": ["*.lua"]},
+    package_data={"asgi_redis.server.scripts": ["*.lua"]},
     zip_safe=True,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
     install_requires=[

@@ -134,8 +134,9 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one node.")
-        addresses, options = [], connect_options(self.connection_kwargs)
+        addresses, options = [], dict(self.connection_kwargs)
         described = [self._setup_host(host, addresses, options) for host in hosts]
+        options = connect_options(options)
         self._nodes = PerProcess(lambda: Nodes(addresses, options), lambda nodes: None)
         return described
 

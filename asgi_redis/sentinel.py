@@ -8,7 +8,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import connect_options, is_outage
+from .server.connections import REDIS_PY, connect_options, is_outage
 from .server.shard import Place
 from .server.times import monotonic
 
@@ -20,6 +20,15 @@ SENTINEL_TIMEOUT = 2
 #: tell it, up to ten seconds later. So the Sentinels are asked for DOUBT_FOR seconds, once every DOUBT_INTERVAL.
 DOUBT_FOR = 15
 DOUBT_INTERVAL = 1
+
+
+class Pool(SentinelConnectionPool):
+    """redis-py's, which knows where the master is."""
+
+    def get_master_address(self):
+        # redis-py 2 keeps the address that it learned first.
+        self.master_address = super(Pool, self).get_master_address()
+        return self.master_address
 
 
 class Service(Place):
@@ -78,6 +87,8 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 26379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one Sentinel.")
+        if self.connection_kwargs.get("ssl") and REDIS_PY < (4, 1):
+            raise ValueError("TLS to servers that Sentinels name needs redis-py 4.1 or newer.")
         hosts = [check_address("Sentinel", host) for host in hosts]
         sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(sentinel_kwargs or {}))
         self._sentinel = Sentinel(
@@ -116,6 +127,6 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
 
     def place(self, index):
         client = self._sentinel.master_for(
-            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=SentinelConnectionPool
+            self.services[index], redis_class=redis.StrictRedis, connection_pool_class=Pool
         )
         return Service(client, self.sentinel_refresh_interval)

@@ -1,4 +1,4 @@
-"""Users that may do no more than a layer must: what README.rst says of them, put to use."""
+"""Users with the permissions that README.rst gives under "Least privilege"."""
 from __future__ import unicode_literals
 
 import binascii
@@ -14,42 +14,42 @@ from asgi_redis.server.connections import REDIS_PY, call
 
 README = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.rst")
 
-#: Whether the layers of all tests log in as such users.
+#: True if the layers of all tests log in as such users.
 LIMITED = bool(os.environ.get("ASGI_REDIS_TEST_USER"))
 
 PASSWORD = "p@ss/w%rd"
 
 
 def section():
-    """What README.rst says of least privilege."""
+    """Return the section of README.rst on least privilege."""
     with io.open(README, encoding="utf-8") as file:
         return re.search(r"\nLeast privilege\n-+\n(.*?)\n\n\n", file.read(), re.DOTALL).group(1)
 
 
 def words(place=0):
-    """The words of a ``user`` line, after the user's name: 0, the one for servers; 1, the one for Sentinels."""
+    """Return the words of a ``user`` line after the name. ``place``: 0 for that of servers, 1 for that of Sentinels."""
     return re.findall(r"^    user channels (.*)$", section(), re.MULTILINE)[place].split(" ")
 
 
 def words_for_cluster():
-    """What the nodes of a cluster need beside ``words()``."""
+    """Return the permissions that the nodes of a cluster need besides ``words()``."""
     always, before_5 = re.search(r"On a Redis Cluster[^`]*``([^`]*)``[^`]*``([^`]*)``", section()).groups()
     return always.split(" ") + ([before_5] if REDIS_PY < (5, 0) else [])
 
 
 def pattern(prefix):
-    """The pattern of ACLs, which can't have spaces, for the keys that begin with ``prefix``."""
+    """Return the ACL pattern, which can't contain spaces, for keys that begin with ``prefix``."""
     return "~%s*" % re.sub(r"([*?\[\\])", r"\\\1", prefix).replace(" ", "?")
 
 
 def fitted(words, prefix, stats_prefix):
-    """``words`` for other prefixes than the default ones."""
+    """Return ``words`` for these prefixes instead of the default ones."""
     others = {">password": ">" + PASSWORD, "~asgi:*": pattern(prefix), "~asgi-meta:*": pattern(stats_prefix)}
     return [others.get(word, word) for word in words]
 
 
 def set_user(client, name, words):
-    """Make the user ``name``, or make him anew. Skips the test where the server is too old for users."""
+    """Create the user ``name``, or replace it. Skip the test if the server is too old for users."""
     try:
         call(client, "ACL", "SETUSER", name, "reset", *words)
     except ResponseError as error:
@@ -59,7 +59,7 @@ def set_user(client, name, words):
 
 
 def login(url, prefix, stats_prefix):
-    """``url``, which is of the user that may do everything, for the user of these prefixes, who is made."""
+    """Create the user for these prefixes, and return ``url``, which must be an administrator's, with its login."""
     name = "channels-%08x" % (binascii.crc32((prefix + " " + stats_prefix).encode("utf-8")) & 0xFFFFFFFF)
     set_user(redis.StrictRedis.from_url(url), name, fitted(words(), prefix, stats_prefix))
     return with_user(url, name)
@@ -70,7 +70,7 @@ def with_user(url, name):
 
 
 def arguments(ports, more=()):
-    """Arguments for layers with the default prefixes on the servers at ``ports``: of such a user, or none."""
+    """Return arguments that make layers with the default prefixes log in as such a user, if all tests do that."""
     if not LIMITED:
         return {}
     for port in ports:

@@ -147,7 +147,7 @@ def test_messages_race_with_the_end_of_a_wait_and_none_is_lost(three):
         assert race(three, {"n": number}) == [{"n": number}]
 
 
-def test_a_server_that_goes_away_ends_the_wait_with_its_address():
+def test_an_outage_ends_the_wait_with_the_servers_address():
     with Server() as first, Server() as second:
         layer = RedisChannelLayer(hosts=[first.url, second.url], reconnect_timeout=1)
         reader = Reader(layer, ["normal"])
@@ -161,7 +161,7 @@ def test_a_server_that_goes_away_ends_the_wait_with_its_address():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
-def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_blocked(make_layer, shards):
+def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_connection_blocked(make_layer, shards):
     class Interrupted(BaseException):
         pass
 

@@ -323,7 +323,7 @@ def test_a_message_that_came_together_with_another_is_not_lost(layer):
 
 
 class Played(BaseChannelLayer):
-    """A local layer of somebody else's, always full, whose ``receive`` gives ``answers``, one a call, then nothing."""
+    """A third party's local layer, always full. Its ``receive`` returns ``answers``, one a call, then nothing."""
 
     def __init__(self, *answers):
         super(Played, self).__init__()
@@ -364,7 +364,7 @@ def over(shared, here):
     return RedisLocalChannelLayer(hosts=[shared.url], local_layer=RedisChannelLayer(hosts=[here.url]))
 
 
-def test_a_local_message_comes_through_while_redis_is_away():
+def test_a_local_message_is_received_while_redis_is_unavailable():
     with Server() as shared, Server() as here:
         layer = over(shared, here)
         reader = Reader(layer, ["normal", "process!"])
@@ -378,7 +378,7 @@ def test_a_local_message_comes_through_while_redis_is_away():
 
 
 @pytest.mark.parametrize("channels", [["normal"], ["normal", "process!"]])
-def test_a_wait_outlives_that_the_local_redis_is_away(channels):
+def test_a_wait_survives_an_outage_of_the_local_redis(channels):
     with Server() as shared, Server() as here:
         layer = over(shared, here)
         reader = Reader(layer, channels)
@@ -392,7 +392,7 @@ def test_a_wait_outlives_that_the_local_redis_is_away(channels):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
-def test_an_interrupt_ends_the_wait_at_once_and_leaves_nobody_waiting(layer):
+def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
     class Interrupted(BaseException):
         pass
 
@@ -525,7 +525,7 @@ def test_a_group_send_to_a_full_normal_channel_is_logged_and_not_raised(make_loc
         assert everything(layer, ["full-" + kind, "reader?x"]) == [("full-" + kind, 1), ("reader?x", 2)]
 
 
-def test_a_group_message_that_can_not_be_packed_goes_to_nobody(layer):
+def test_a_group_message_that_can_not_be_packed_is_sent_to_no_member(layer):
     for member in ("normal", "reader?x"):
         layer.group_add("crowd", member)
     with pytest.raises(TypeError):

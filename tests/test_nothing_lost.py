@@ -1,4 +1,4 @@
-"""Answers that are lost, servers that stop for a while: every message is received, once, in order."""
+"""Lost replies and servers that hang for a while: every message is received, once, in order."""
 from __future__ import unicode_literals
 
 import collections
@@ -72,7 +72,7 @@ def receive_when_available(layer, channels):
 
 
 @pytest.mark.parametrize("channels", [["normal"], ["other", "normal"]])
-def test_a_message_whose_answer_was_lost_comes_with_the_next_receive(proxy, layer, direct, channels):
+def test_a_message_whose_reply_was_lost_is_returned_by_the_next_receive(proxy, layer, direct, channels):
     for number in range(3):
         direct.send("normal", {"n": number})
     lose_replies(proxy, layer, channels)
@@ -145,13 +145,13 @@ def test_a_receive_that_reaches_the_server_late_takes_nothing(proxy, layer, dire
     lambda layer: layer.send_group("crowd", {"n": 0}),
     lambda layer: layer.return_message("normal", {"n": 0}),
 ], ids=["normal", "process-specific", "group", "put back"])
-def test_a_send_whose_answer_was_lost_is_not_sent_twice(proxy, layer, direct, send):
+def test_a_send_whose_reply_was_lost_is_not_sent_twice(proxy, layer, direct, send):
     direct.group_add("crowd", "normal")
     direct.group_add("crowd", "process!x")
     received = []
 
     class CutOnce(Cut):
-        """Swallows the first answer to what has put something into a queue, and receives that before it ends."""
+        """Swallows the first reply to a send, and receives its message before it closes the connection."""
 
         def answer(self, link, data):
             found = [] if received else receive_all(direct)
@@ -291,7 +291,7 @@ def test_messages_are_received_where_the_server_is_out_of_memory(server, channel
     assert layer.receive([receivable]) == (channel, {"n": 3})
 
 
-# A blocking pop whose connection breaks with the answer.
+# A blocking pop whose connection breaks with the reply.
 
 
 @pytest.mark.parametrize("send", [
@@ -304,7 +304,7 @@ def test_what_a_blocking_pop_took_is_found_again(proxy, layer, direct, send):
         direct.group_add("crowd", name)
 
     class CutPop(Cut):
-        """Swallows the answer to a blocking pop that has brought something."""
+        """Swallows the reply to a blocking pop that has popped something."""
 
         def answer(self, link, data):
             found = link.requests.last == b"BLPOP" and data.startswith(b"*2")

@@ -1,4 +1,4 @@
-"""A server that goes away: blocking receives wait for it, sends try again, and nothing comes twice."""
+"""Outages: blocking receives wait for the server, sends are repeated, and no message arrives twice."""
 from __future__ import unicode_literals
 
 import logging
@@ -81,7 +81,7 @@ def test_an_outage_costs_a_process_one_second_not_one_a_call(server):
     assert "next try in" in str(raised.value)
 
 
-def test_a_shard_that_is_away_does_not_hold_up_the_others(server):
+def test_a_shard_that_is_unavailable_does_not_hold_up_the_others(server):
     with Server() as other:
         layer = RedisChannelLayer(hosts=[server.url, other.url])
         layer.blpop_timeout = 2

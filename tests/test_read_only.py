@@ -1,4 +1,4 @@
-"""A server that answers reads and refuses writes is unavailable: a replica, MISCONF, NOREPLICAS."""
+"""A server that replies to reads but refuses writes is unavailable: a replica, MISCONF, NOREPLICAS."""
 from __future__ import unicode_literals
 
 import logging
@@ -153,7 +153,7 @@ def test_sends_fail_at_once_and_cost_little(server, layer, refuses, caplog):
         assert levels(caplog) == ["WARNING"]
 
 
-def test_answers_to_reads_do_not_count(server, layer, refuses, caplog):
+def test_replies_to_reads_do_not_count(server, layer, refuses, caplog):
     with caplog.at_level(logging.INFO, "asgi_redis"), Worker(layer, ["normal"]) as worker, refuses(server):
         assert worker.wait_for(lambda: records(caplog) or worker.error)
         for call in 5 * [

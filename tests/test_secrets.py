@@ -145,7 +145,7 @@ def test_a_user_and_a_server_are_no_secrets():
     assert "redis://user:***@redis1:6379/2" in str(layer)
 
 
-# Servers that refuse, or are away.
+# Servers that refuse, or are unavailable.
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -174,7 +174,7 @@ def test_a_server_that_wants_no_password(caplog, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_that_is_away(caplog, kind):
+def test_a_server_that_is_unavailable(caplog, kind):
     layer = make(kind, free_port())
     assert_all_fail_and_keep_secrets(layer, caplog)
 

@@ -1,4 +1,4 @@
-"""Who sends: threads, greenlets, signal handlers, forked children. What they were told is sent, arrives, once."""
+"""Senders in threads, greenlets, signal handlers and forked children: each acknowledged message arrives once."""
 from __future__ import unicode_literals
 
 import collections

@@ -1,4 +1,4 @@
-"""TLS: who is trusted, who is refused, and that everything works over it as without."""
+"""TLS: which servers and clients are trusted, which are refused, and that everything works over it."""
 from __future__ import unicode_literals
 
 import contextlib
@@ -42,7 +42,7 @@ def certificate(authority):
 
 @pytest.fixture
 def trusting(authority):
-    """The ``connection_kwargs`` of who trusts the authority. redis-py before 3 trusts everybody, unless told."""
+    """Return ``connection_kwargs`` that trust the authority. redis-py before 3 trusts any server by default."""
     return {"ssl_ca_certs": authority.path, "ssl_cert_reqs": "required"}
 
 
@@ -95,7 +95,7 @@ def urls(ports):
 
 @contextlib.contextmanager
 def layer_at(ports, options, **arguments):
-    """A layer on servers that go away sooner than those of ``make_layer``."""
+    """A layer on servers that end sooner than those of ``make_layer``."""
     layer = RedisChannelLayer(
         hosts=urls(ports), connection_kwargs=options, prefix="tls:", stats_prefix="tls-meta:", **arguments
     )
@@ -112,7 +112,12 @@ def make_secure_layer(tls_ports, trusting, make_layer):
     return make
 
 
-# Who is trusted.
+def test_a_client_of_the_layer(make_secure_layer):
+    for _ in range(10):
+        assert make_secure_layer().connection(0).ping()
+
+
+# Trusted servers and clients.
 
 
 def exchange(layer):
@@ -150,7 +155,7 @@ def test_what_goes_over_the_wire_can_not_be_read(certificate, trusting):
             assert getattr(tap, way) and b"plain words" not in getattr(tap, way)
 
 
-# Who is refused.
+# Refused servers and clients.
 
 
 def refused(port, options, host="127.0.0.1"):
@@ -177,7 +182,7 @@ def assert_refused(certificate, options, words="", **arguments):
         assert not proxy.received
 
 
-def test_a_server_whose_authority_nobody_named(certificate):
+def test_a_server_of_an_unknown_authority(certificate):
     assert_refused(certificate, {"ssl_cert_reqs": "required"}, "verify failed")
 
 
@@ -264,7 +269,7 @@ def test_a_blocking_receive_wakes_at_once(make_secure_layer, shards, channel):
         layer.send(channel, {"n": number})
         reader.join()
         assert reader.found == (channel, {"n": number})
-        assert time.time() - sent < 0.5
+        assert time.time() - sent < 2  # a receive that was not woken returns after five seconds
 
 
 def test_a_blocking_receive_returns_nothing_when_its_time_is_up(make_secure_layer, shards):
@@ -272,10 +277,10 @@ def test_a_blocking_receive_returns_nothing_when_its_time_is_up(make_secure_laye
     layer.blpop_timeout = 1
     begun = time.time()
     assert layer.receive(["normal"], block=True) == (None, None)
-    assert 0.9 < time.time() - begun < 2
+    assert 0.9 < time.time() - begun < 10
 
 
-def test_no_message_is_lost_or_doubled_where_all_shards_answer_at_once(make_secure_layer):
+def test_no_message_is_lost_or_doubled_if_all_shards_reply_at_once(make_secure_layer):
     layer = make_secure_layer(3, capacity=1000)
     found = []
 
@@ -315,7 +320,7 @@ def test_megabytes_arrive_at_who_waits_for_them(make_secure_layer, shards):
     assert time.time() - sent < 2
 
 
-def test_long_names_in_the_answer_of_a_wait(make_secure_layer, shards):
+def test_long_names_in_the_reply_to_a_wait(make_secure_layer, shards):
     layer = make_secure_layer(shards, prefix="test-" + "long" * 10000 + ":")  # more than two records of TLS
     reader = Reader(layer, ["normal"])
     wait_until_blocked(layer, shards)
@@ -323,11 +328,11 @@ def test_long_names_in_the_answer_of_a_wait(make_secure_layer, shards):
     layer.send("normal", {"n": 1})
     reader.join()
     assert reader.found == ("normal", {"n": 1})
-    assert time.time() - sent < 1
+    assert time.time() - sent < 2
 
 
 @pytest.mark.parametrize("piece", [1, 30])
-def test_answers_that_come_in_pieces(certificate, trusting, make_layer, piece):
+def test_replies_that_arrive_in_pieces(certificate, trusting, make_layer, piece):
     # Whoever polls the socket finds something to read, and yet no record that is whole.
     sender = make_layer(2)
     with proxies(certificate, 2, piece=piece) as slow:
@@ -400,10 +405,10 @@ class TwistedOverTls(unittest.TestCase):
             self.layer.send("normal" if number % 2 else "process!x", {"n": number})
             channel, message = yield waiting
             self.assertEqual(message, {"n": number})
-            self.assertLess(time.time() - begun, 0.5)
+            self.assertLess(time.time() - begun, 2)
 
 
-# Servers that go away.
+# Servers that fail.
 
 
 def restart(layer, sender, server):
@@ -452,6 +457,7 @@ def test_the_certificate_is_looked_at_again_after_an_outage(tmpdir, certificate,
 # Sentinel.
 
 
+@pytest.mark.skipif(REDIS_PY < (4, 1), reason="redis-py before 4.1 can't")
 def test_sentinel_with_tls_to_the_servers(authority, certificate, trusting):
     with built_in(authority, certificate) as (master,):
         with TlsSentinel(authority, certificate, master) as sentinel:
@@ -464,3 +470,10 @@ def test_sentinel_with_tls_to_the_servers(authority, certificate, trusting):
             layer.send("normal", {"n": 2})
             reader.join()
             assert reader.found == ("normal", {"n": 2})
+
+
+@pytest.mark.skipif(REDIS_PY >= (4, 1), reason="redis-py can")
+def test_sentinel_with_tls_to_the_servers_is_refused():
+    with pytest.raises(ValueError) as raised:
+        RedisSentinelChannelLayer(services=["alpha"], connection_kwargs={"ssl": True})
+    assert "TLS" in str(raised.value) and "redis-py 4.1" in str(raised.value)

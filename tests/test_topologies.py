@@ -71,7 +71,7 @@ def test_one_blocking_worker_gets_messages_from_all_shards_at_once(topology, lay
         print("\n%s, %d shards: p50 %.1f ms, p99 %.1f ms, max %.1f ms" % (
             type(layer).__name__, layer.ring_size, p50, p99, maximum
         ))
-    # A few ms on a quiet machine; the bound is for busy ones. Who waits for one shard at a time takes seconds.
+    # A few ms on a quiet machine; the bound is for busy ones. To wait for one shard at a time takes seconds.
     assert p99 < 1000
 
 
@@ -282,7 +282,7 @@ def test_a_cluster_fails_over_in_the_middle_of_traffic(redis_cluster, start_traf
 
 
 @needs_cluster
-def test_a_cluster_that_is_away_is_named_and_waited_for():
+def test_a_cluster_that_is_unavailable_is_named_and_waited_for():
     from redis.exceptions import ConnectionError
 
     port = free_port()
@@ -297,7 +297,7 @@ def test_a_cluster_that_is_away_is_named_and_waited_for():
     assert time.time() - begun < 10
 
 
-def test_sentinels_that_are_away_are_named():
+def test_sentinels_that_are_unavailable_are_named():
     from redis.exceptions import ConnectionError
 
     port = free_port()

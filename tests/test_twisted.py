@@ -108,7 +108,7 @@ class TwistedTests(unittest.TestCase):
         self.failureResultOf(self.layer.receive_twisted(["process!x"]), TypeError)
 
     @defer.inlineCallbacks
-    def test_a_server_that_is_away_is_an_error(self):
+    def test_a_server_that_is_unavailable_is_an_error(self):
         layer = RedisChannelLayer(hosts=["redis://127.0.0.1:1"], reconnect_timeout=1)
         from redis.exceptions import ConnectionError
 
@@ -163,7 +163,7 @@ class TwistedTests(unittest.TestCase):
         output = process.communicate()[0]
         self.assertLess(time.time() - begun, 1)
         self.assertTrue(output.endswith(b"stopped\n"))
-        # Whatever comes now is for somebody else.
+        # Whatever comes now is for another receiver.
         layer.send("normal", {"n": 2})
         self.assertEqual(layer.receive(["normal"]), ("normal", {"n": 2}))
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 ENTRIES_AT_ONCE = 250
 BYTES_AT_ONCE = 4 * 1024 * 1024
 
-#: How many groups' members are kept sorted out.
+#: For how many groups the members are kept by process.
 KNOWN_GROUPS = 100
 
 
@@ -75,7 +75,7 @@ class Groups(object):
 
     ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
     ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
-    many messages it holds.
+    many messages a queue holds.
     """
 
     def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
@@ -109,7 +109,7 @@ class Groups(object):
         return shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
 
     def _members_by_process(self, group):
-        """As ``by_process``. A group has mostly the same members as the last time: then nothing is sorted out anew."""
+        """Return ``by_process`` of the members. It is kept, because the members are mostly those of the last send."""
         packed = self._packed_members(group)
         known = self._known.get(group)
         if known is None or known[0] != packed:
@@ -146,7 +146,7 @@ class Groups(object):
             raise errors[0]
 
     def _send_one(self, entry):
-        """Send to a group of one as ``send`` does, which counts what is refused."""
+        """Send to a group of one as ``send`` does. The script counts the message if it is dropped."""
         capacity = self._capacity(entry.queue)
         if not self._sender.send(entry.queue, entry.body, capacity):
             self._full.add({entry.queue: 1}, {entry.queue: capacity})
@@ -235,7 +235,7 @@ def by_process(members):
 
 
 def split(packed):
-    """The list of names in what the script that lists members replies."""
+    """Return the list of names in the reply of the script that lists members."""
     return packed.decode("utf-8").split("\0") if packed else []
 
 

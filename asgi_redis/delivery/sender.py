@@ -76,7 +76,7 @@ class Sender(object):
                 shard.give_back(session)
 
     def _put_large(self, shard, session, number, body, elsewhere):
-        """Put a large message there before its script is run. What belongs to no queue expires."""
+        """Store a large message before the script puts its key into the queue. If that fails, the message expires."""
         key = shard.keys.prefix + session.name + b"f" + number[1:]
         begin, end = resp.command("SET", key, body[:0], "PX", shard.keys.message_ms).split(b"$0\r\n")
         shard.ask(session, [begin + b"$" + resp.ascii_digits(len(body)) + b"\r\n", body, end], elsewhere)

@@ -45,6 +45,9 @@ UNAVAILABLE_WORDS = re.compile(
 #: How a server says that it requires a password, depending on its version and on the first command.
 NO_PASSWORD = re.compile("NOAUTH|Authentication required|unauthenticated|operation not permitted", re.IGNORECASE)
 
+#: How a server refuses a password. redis-py before 3.2 has no exception of its own for it.
+WRONG_PASSWORD = re.compile("WRONGPASS|invalid password")
+
 #: On systems that have these, it takes 15 to 20 seconds to detect that the other end of an idle connection is gone.
 KEEPALIVE = {
     getattr(socket, name): value
@@ -92,30 +95,32 @@ def address_of(client):
 # Clients.
 
 
-def connect_options(options, unix=False):
+def connect_options(options, scheme="redis"):
     """
     Return the keyword arguments for a redis-py client: ``options``, and the defaults of this layer.
 
     redis-py's retries are off: the layer repeats commands itself, because only it can tell which may be repeated. The
-    protocol is RESP 2, because every server speaks it. ``unix``: for a unix socket, which takes no option but a
+    protocol is RESP 2, because every server speaks it. ``scheme``: the URL's; a unix socket takes no option but a
     timeout.
     """
     defaults = {"socket_timeout": times.SOCKET_TIMEOUT}
-    if not unix:
+    if scheme != "unix":
         defaults.update(socket_connect_timeout=times.CONNECT_TIMEOUT, socket_keepalive=True)
         defaults["socket_keepalive_options"] = dict(KEEPALIVE)
     if Retry is not None:
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
         defaults["protocol"] = 2
-        # redis-py must not tell the server its name and version: that is two round trips for each connection.
-        defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
+        # redis-py must not tell the server its name and version: that is two round trips for each connection. Over TLS
+        # it must: the clients of 8.1 with hiredis take session tickets for an unread reply, until they have read one.
+        if scheme != "rediss" and not options.get("ssl"):
+            defaults.update({"driver_info": None} if HAS_DRIVER_INFO else {"lib_name": None, "lib_version": None})
     return dict(defaults, **options)
 
 
 def client_for_url(url, options):
     """Return a redis-py client for ``url``, which connects at its first use. ValueError if redis-py can't parse it."""
-    options = connect_options(options, unix=url.startswith("unix:"))
+    options = connect_options(options, url.partition(":")[0])
     if REDIS_PY < (4, 0):
         options["decode_components"] = True  # later versions always decode %-escapes
     try:
@@ -162,10 +167,10 @@ def connect(client, patience=None, timeout=None):
     """
     pool = client.connection_pool
     options = dict(pool.connection_kwargs)
-    if patience is not None:
-        options["socket_timeout"] = patience
-        if "path" not in options:
-            options["socket_connect_timeout"] = patience
+    if patience is not None and "path" not in options:
+        options["socket_connect_timeout"] = patience
+    if patience is not None or timeout is not None:
+        options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
     connection = pool.connection_class(**options)
     try:
         connection.connect()
@@ -252,6 +257,8 @@ def with_address(error, client):
         error.args = ("No master is known of %s" % address,)
     elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)
+    elif isinstance(error, ResponseError) and WRONG_PASSWORD.search(str(error)):
+        return AuthenticationError("%s (%s)" % (error, address))
     elif isinstance(error, (ConnectionError, TimeoutError)) or is_outage(error):
         if address not in str(error):
             error.args = ("%s (%s)" % (error, address),)

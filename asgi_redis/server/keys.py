@@ -10,7 +10,8 @@ or group name contains a ``#``.
 key                               type    life                            written by
 ================================  ======  ==============================  ==========================================
 PREFIX + 32 hexadecimal digits    string  ``expiry``                      send, send_group, put_back, return_message: a
-                                                                          message's body
+                                                                          message's body; a large one is written by SET
+                                                                          before send
 PREFIX + queue                    list    ``expiry`` + 1 s from its last  send, send_group, put_back, return_message:
                                           push                            message keys, pushed right and popped left
 PREFIX:group:NAME                 zset    ``group_expiry``                group_add: channels by time of joining

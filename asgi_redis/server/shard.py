@@ -241,12 +241,14 @@ class Shard(object):
         """Go on with ``ask`` after its first failure: return the reply, or raise the last error."""
         began = times.monotonic()
         is_renewed = not session.sent  # it was connecting that failed
+        is_lost = False
         while True:
             if isinstance(error, NoScriptError):
                 command, moved = scripts.whole(command), None
             else:
-                if isinstance(error, ResponseError):
-                    session.sent = False
+                # A reply tells that this try did nothing; one before, which got none, may have done it.
+                is_lost = is_lost or (session.sent and not isinstance(error, ResponseError))
+                session.sent = is_lost
                 error, moved = self.explain(error), self.place.follow(error)
                 if moved and times.monotonic() - began < FOLLOW_FOR:
                     session.close()
@@ -356,7 +358,7 @@ class Shards(object):
         self._count = count
         #: The number, once it is known.
         self._length = None
-        #: The only shard, once it is known that there is but one.
+        #: The only shard, once it is known that there is only one.
         self._only = None
         self._make = make
         self._made = {}

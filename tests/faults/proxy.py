@@ -178,12 +178,12 @@ class Link(object):
             self.close()
 
     def sever(self):
-        """Take the server away; the client gets neither data nor the connection's end."""
+        """Cut off the server; the client gets neither data nor the connection's end."""
         self.severed = True
         shut(self.server, socket.SHUT_RDWR)
 
     def abandon(self):
-        """Take the client away; the server sees no end, and goes on with its last request until it has a reply."""
+        """Cut off the client; the server sees no end, and goes on with its last request until it has a reply."""
         self.abandoned = True
         shut(self.client, socket.SHUT_RDWR)
 

@@ -17,10 +17,10 @@ from .topologies import OnCluster, One, OnSentinel, Three, client, hurry
 SERVERS = [One, Three]
 ALL = [One, Three, OnSentinel, OnCluster]
 
-#: Seconds that most of the faults last.
+#: How long most of the faults last, in seconds.
 LASTS = 3
 
-#: Of so many answers, a cutting proxy swallows one.
+#: A cutting proxy swallows one in this many replies.
 CUT_EVERY = 25
 
 
@@ -57,7 +57,7 @@ def repeatedly(action, every):
         time.sleep(every)
 
 
-# Servers that go away.
+# Servers that end or hang.
 
 
 @scenario("SIGTERM, restarted empty", ALL)
@@ -130,7 +130,7 @@ def out_of_memory(topology, harm):
         each.config_set("maxmemory", 0)
 
 
-# Servers that answer reads, and refuse writes.
+# Servers that reply to reads, but refuse writes.
 
 
 def refusing(topology, refuses):

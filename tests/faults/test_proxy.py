@@ -41,7 +41,7 @@ def test_it_passes_on(proxy, client, server):
     assert call(client, "GET", "key") == server.get("key") == b"x" * 1000000
 
 
-def test_it_cuts_after_the_request_and_before_the_answer(proxy, client, server):
+def test_it_cuts_after_the_request_and_before_the_reply(proxy, client, server):
     call(client, "PING")
     proxy.mode = Cut(2)
     assert call(client, "INCR", "key") == 1

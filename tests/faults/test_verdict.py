@@ -146,7 +146,7 @@ def test_a_failover_explains_what_was_not_replicated(harm, layer):
         assert (problems(record, harm, layer) == []) is explained
 
 
-def test_swallowed_answers_explain_nothing(harm, layer):
+def test_swallowed_replies_explain_nothing(harm, layer):
     harm.swallowed_messages = 2
     assert problems(full_record(leave_out=[(NORMAL, 5)]), harm, layer)[0].startswith("1 lost")
 

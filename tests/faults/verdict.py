@@ -13,7 +13,7 @@ NOT_REPLICATED = 2
 class Harm(object):
     """
     What a fault has done. ``began``, ``ended``: when, as by ``time.time()``. ``swallowed``: {command: how many of its
-    answers proxies did not deliver}; ``swallowed_messages``: in how many of them was a message that had been popped.
+    replies proxies did not deliver}; ``swallowed_messages``: in how many of them was a message that had been popped.
     These explain no loss: what was popped is found again.
     """
 

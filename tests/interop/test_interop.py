@@ -14,6 +14,7 @@ import redis
 from cryptography.fernet import Fernet
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.server.keys import ORIGIN_MS, SHORTEST_SESSION_MS
 
 from .. import servers
 from .process import Process
@@ -293,8 +294,9 @@ class TestKeys(object):
             prefix = layer.prefix if name.startswith(layer.prefix) else layer.stats_prefix
             name = name[len(prefix):]
             if "#" in name.replace("#global#", ""):
-                # A note of ours: no channel name has a #, so the release never meets it. It must not stay for good.
-                assert 0 < client.pttl(key) <= 120000
+                # One of ours: no channel name has a #, so the release never meets it. It must not stay for good.
+                assert key.startswith(layer.prefix.encode("utf-8"))
+                assert 0 < client.pttl(key) <= (ORIGIN_MS if name == "#origin" else SHORTEST_SESSION_MS)
                 continue
             name = re.sub("^[0-9a-f]{32}$", "#", name)
             found.append((name, client.type(key).decode("ascii"), client.pttl(key)))
