@@ -23,12 +23,14 @@ DOUBT_INTERVAL = 1
 
 
 class Pool(SentinelConnectionPool):
-    """redis-py's, which knows where the master is."""
+    """redis-py's, which asks the Sentinels where the master is."""
+
+    #: (host, port) of the master, as the Sentinels said last. redis-py 2 keeps what they said first.
+    last_master = None
 
     def get_master_address(self):
-        # redis-py 2 keeps the address that it learned first.
-        self.master_address = super(Pool, self).get_master_address()
-        return self.master_address
+        self.last_master = super(Pool, self).get_master_address()
+        return self.last_master
 
 
 class Service(Place):
@@ -58,7 +60,7 @@ class Service(Place):
                 self._client.connection_pool.get_master_address()
             except (ConnectionError, TimeoutError):
                 pass  # the known master may work without its Sentinels
-        master = self._client.connection_pool.master_address
+        master = self._client.connection_pool.last_master
         return master is None or (connection.host, connection.port) == master
 
 

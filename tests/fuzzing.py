@@ -25,6 +25,9 @@ ROUTINE = 10 if six.PY2 else 20
 settings.register_profile(
     "routine", settings(max_examples=ROUTINE, stateful_step_count=30, derandomize=True, **COMMON)
 )
+settings.register_profile(
+    "thorough", settings(max_examples=50, stateful_step_count=30, derandomize=True, **COMMON)
+)
 settings.register_profile("long", settings(max_examples=1000, stateful_step_count=50, **COMMON))
 settings.load_profile(os.environ.get("ASGI_REDIS_FUZZ", "routine"))
 

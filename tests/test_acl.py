@@ -182,7 +182,7 @@ def test_a_refusal_is_an_error_at_once(make_user):
         with pytest.raises(ResponseError) as raised:
             refused()
         assert acl.PASSWORD not in str(raised.value)
-    assert time.time() - begun < 1
+    assert time.time() - begun < 3
 
 
 @pytest.mark.parametrize("command", [

@@ -118,7 +118,7 @@ def test_a_cancelled_receive_ends_at_once(layer, client):
         waiting.cancel()
         begun = time.time()
         while client.info("clients")["blocked_clients"]:
-            assert time.time() - begun < 1
+            assert time.time() - begun < 3
             await asyncio.sleep(0.005)
 
     run(receive())

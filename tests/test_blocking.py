@@ -76,7 +76,7 @@ def test_it_gets_a_message_that_is_there_already_without_waiting(make_layer, sha
     layer.send("normal", {"n": 1})
     begun = time.time()
     assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
-    assert time.time() - begun < 1
+    assert time.time() - begun < 3
 
 
 def test_it_returns_nothing_after_blpop_timeout(make_layer, shards):
@@ -175,7 +175,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_connection_blocked(mak
         begun = time.time()
         with pytest.raises(Interrupted):
             layer.receive(["normal"], block=True)
-        assert time.time() - begun < 1.5
+        assert time.time() - begun < 3
     finally:
         signal.signal(signal.SIGALRM, before)
     layer.send("normal", {"n": 1})

@@ -103,7 +103,8 @@ class Calls(object):
         self.count = 0
 
     def run(self, call):
-        sys.settrace(self._trace)
+        trace = self._trace  # Python 3.11 uses it after it has freed its own reference
+        sys.settrace(trace)
         try:
             call()
         except self.error:

@@ -267,7 +267,7 @@ def test_a_blocking_receive_gets_a_local_message_when_it_comes(layer, others):
         sent = time.time()
         layer.send("normal", {"n": number})
         reader.join()
-        assert time.time() - sent < 2
+        assert time.time() - sent < 3
         assert reader.found == ("normal", {"n": number})
 
 
@@ -280,7 +280,7 @@ def test_a_blocking_receive_over_both_kinds_gets_a_redis_message_when_it_comes(l
         sent = time.time()
         layer.send(channel, {"n": number})
         reader.join()
-        assert time.time() - sent < 2
+        assert time.time() - sent < 3
         assert reader.found == (channel, {"n": number})
 
 
@@ -355,7 +355,7 @@ def test_an_error_of_the_local_layer_ends_the_wait(make_local, others):
     begun = time.time()
     with pytest.raises(RuntimeError):
         layer.receive(["normal"] + others, block=True)
-    assert time.time() - begun < 2
+    assert time.time() - begun < 3
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
 
 
@@ -406,7 +406,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
         begun = time.time()
         with pytest.raises(Interrupted):
             layer.receive(["normal", "process!"], block=True)
-        assert time.time() - begun < 2
+        assert time.time() - begun < 3
     finally:
         signal.signal(signal.SIGALRM, before)
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
@@ -453,7 +453,7 @@ def test_a_cancelled_wait_ends_at_once_and_loses_nothing(layer, channel):
     begun = time.time()
     pending.cancel()
     thread.join()
-    assert time.time() - begun < 2
+    assert time.time() - begun < 3
     assert results == [(None, None)]
     layer.send(channel, {"n": 1})
     assert pending.unless_cancelled(layer.receive([channel])) == (None, None)

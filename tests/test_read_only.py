@@ -81,6 +81,7 @@ def assert_costs_little(server, worker, caplog):
     """That ``worker``, whose server refuses writes, leaves server, processor and log in peace."""
     with Cost(server) as cost:
         worker.wait_for(lambda: worker.error, WATCHED)
+        worker.wait_for(lambda: worker.error or records(caplog))
     assert worker.error is None, repr(worker.error)
     assert cost.commands <= FEW
     assert cost.cpu < WATCHED / 4

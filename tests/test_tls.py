@@ -277,7 +277,7 @@ def test_a_blocking_receive_returns_nothing_when_its_time_is_up(make_secure_laye
     layer.blpop_timeout = 1
     begun = time.time()
     assert layer.receive(["normal"], block=True) == (None, None)
-    assert 0.9 < time.time() - begun < 2
+    assert 0.9 < time.time() - begun < 10
 
 
 def test_no_message_is_lost_or_doubled_if_all_shards_reply_at_once(make_secure_layer):

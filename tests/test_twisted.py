@@ -161,7 +161,7 @@ class TwistedTests(unittest.TestCase):
         begun = time.time()
         process.send_signal(signal.SIGTERM)
         output = process.communicate()[0]
-        self.assertLess(time.time() - begun, 1)
+        self.assertLess(time.time() - begun, 3)
         self.assertTrue(output.endswith(b"stopped\n"))
         # Whatever comes now is for another receiver.
         layer.send("normal", {"n": 2})

@@ -183,5 +183,5 @@ def test_ctrl_c_ends_the_wait_at_once(topology, layer):
     begun = time.time()
     process.send_signal(signal.SIGINT)
     assert process.communicate()[0] == b"interrupted\n"
-    assert time.time() - begun < 1
+    assert time.time() - begun < 3
     assert blocked(layer) == 0

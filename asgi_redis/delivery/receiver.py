@@ -80,6 +80,8 @@ class Plan(object):
                 queues.setdefault(shard, []).append(channel)
         self.parts = [Part(shard, names) for shard, names in queues.items()]
         self.shards = [part.shard for part in self.parts]
+        #: How long the last wait paused because a blocking pop failed, in seconds.
+        self.pause = 0
         self.part_of = dict(zip(self.shards, self.parts))
 
     def in_turn(self):
@@ -359,8 +361,11 @@ class Receiver(object):
             except RedisError as error:
                 if not is_outage(error):
                     raise
-                # The next look will show whether the shard is unavailable, or only this connection is broken.
-                return waiter.sleep(times.SHORTEST_PAUSE)
+                # The next look will show whether the shard is unavailable, or only this connection is broken. Before
+                # Redis 7, a server that lacks replicas refuses blocking pops, but not scripts.
+                plan.pause = min(max(2 * plan.pause, times.SHORTEST_PAUSE), times.LONGEST_PAUSE)
+                return waiter.sleep(max(min(plan.pause, deadline - monotonic()), 0))
+            plan.pause = 0
             return self._read(plan, first) if first else None
         finally:
             for entry in entries:
