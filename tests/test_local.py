@@ -177,8 +177,8 @@ def run(program, *arguments):
         imports += "sys.argv = [argument.decode('ascii') for argument in sys.argv]\n"  # text, as the prefix must be
     imports += "from asgi_redis.local import RedisLocalChannelLayer\n"
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    # cryptography warns of Python 2.
-    warnings = [] if six.PY2 else ["-W", "error"]
+    # cryptography warns of Python 2 and 3.6.
+    warnings = ["-W", "error", "-W", "ignore:Python "]
     subprocess.check_call([sys.executable] + warnings + ["-c", imports + program] + list(arguments), env=environment)
 
 
