@@ -4,7 +4,7 @@ from __future__ import unicode_literals
 import logging
 import random
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ..codec import BadMessage
 from ..server import resp, scripts, times
@@ -363,7 +363,8 @@ class Receiver(object):
                     raise
                 # The next look will show whether the shard is unavailable, or only this connection is broken. Before
                 # Redis 7, a server that lacks replicas refuses blocking pops, but not scripts.
-                plan.pause = min(max(2 * plan.pause, times.SHORTEST_PAUSE), times.LONGEST_PAUSE)
+                longest = times.LONGEST_PAUSE if isinstance(error, ResponseError) else times.SHORTEST_PAUSE
+                plan.pause = min(max(2 * plan.pause, times.SHORTEST_PAUSE), longest)
                 return waiter.sleep(max(min(plan.pause, deadline - monotonic()), 0))
             plan.pause = 0
             return self._read(plan, first) if first else None
