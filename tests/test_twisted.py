@@ -163,7 +163,8 @@ class TwistedTests(unittest.TestCase):
         output = process.communicate()[0]
         self.assertLess(time.time() - begun, 3)
         self.assertTrue(output.endswith(b"stopped\n"))
-        # Whatever comes now is for another receiver.
+        # Once the servers have noticed that, whatever comes is for another receiver.
+        servers.eventually(lambda: blocked(layer) == 0, "nobody waits")
         layer.send("normal", {"n": 2})
         self.assertEqual(layer.receive(["normal"]), ("normal", {"n": 2}))
 
