@@ -41,7 +41,7 @@ class Reader(threading.Thread):
 
 def wait_until_blocked(layer, shards, count=1):
     """Return once ``count`` clients block on each of the first ``shards`` shards."""
-    deadline = time.time() + 5
+    deadline = time.time() + 20
     for index in range(shards):
         client = servers.client_of(layer, index)
         while client.info("clients")["blocked_clients"] < count:

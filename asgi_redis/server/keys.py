@@ -20,8 +20,8 @@ STATS + queue:COUNTER             string  1 h from the last change, to    send, 
 STATS#global#:COUNTER             string  24 h, likewise                  the same, for all channels
 PREFIX + queue#noted              list    as the queue                    send, send_group, put_back, return_message:
                                                                           the newest message keys that were pushed to
-                                                                          the empty queue, so that a blocking pop may
-                                                                          have taken them
+                                                                          a queue of fewer than ten, so that a blocking
+                                                                          pop may have taken them
 PREFIX + queue#batches            string  10 s                            receive, announce: the reader of a
                                                                           process-specific queue takes batches
 PREFIX#session#NAME               string  ``Keys.session_ms``             every numbered script: the session's last

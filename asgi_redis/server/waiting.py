@@ -117,7 +117,7 @@ class BlockingPop(object):
     def wake(self):
         """End the pop on the server if it still waits, so that there is a ``result``. redis-py's errors."""
         if not self.has_reply():
-            self.shard.ask_once(scripts.wake.command([self._wake_key], [WAKE_MS]), times.GRACE / 4.0)
+            self.shard.ask_once(scripts.wake.command([self._wake_key], [WAKE_MS]), times.GRACE / 8.0)
             if not self.has_reply(times.GRACE):
                 self._error = TimeoutError("No reply to a blocking pop that was ended")
 

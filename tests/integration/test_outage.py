@@ -30,7 +30,7 @@ ALL_PAGES = 5
 FINDS_OUT = 9
 
 #: How long, in seconds, a process may take to end after SIGTERM.
-ENDS = 3
+ENDS = 6
 
 
 @contextmanager

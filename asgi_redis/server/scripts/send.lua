@@ -58,7 +58,9 @@ if body then
 end
 call('RPUSH', queue, message)
 call('PEXPIRE', queue, ARGV[4])
-if length == 0 then
+-- A waiting pop gets what is pushed to an empty queue. One that arrives a moment later gets what is pushed to one that is
+-- almost empty.
+if length < 10 then
     if call('LPUSH', queue .. '#noted', message) > 200 then
         call('LTRIM', queue .. '#noted', 0, 99)
     end

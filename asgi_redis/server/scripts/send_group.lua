@@ -37,7 +37,6 @@ end
 local runs, batches = tonumber(ARGV[10]), tonumber(ARGV[11])
 local first_body = 11 + (runs + batches) * 3
 local sent = 0
-local were_empty = {}
 local name_begins = #ARGV[8] + 1
 
 local function put(place, capacity, body, channels)
@@ -50,9 +49,7 @@ local function put(place, capacity, body, channels)
     call('SET', message, body, 'PX', ARGV[3])
     call('RPUSH', queue, message)
     call('PEXPIRE', queue, ARGV[4])
-    if length == 0 or were_empty[queue] then
-        -- Pops that wait are served after the script, each with another entry.
-        were_empty[queue] = true
+    if length < 10 then  -- see send.lua
         if call('LPUSH', queue .. '#noted', message) > 200 then
             call('LTRIM', queue .. '#noted', 0, 99)
         end
