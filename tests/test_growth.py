@@ -15,7 +15,7 @@ from .troubles import Worker, took
 
 #: How often connections break before objects are counted first, for caches to fill, and then until the second time.
 BEFORE = 30
-COUNTED = 60
+COUNTED = 120
 
 #: How many objects, entries of containers or keys may have come: far fewer than one for each time.
 SLACK = COUNTED // 2
