@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .environments import code_folder, python, variables
 from .errors import CannotMeasure
-from .servers import PATIENCE, ask, free_port
+from .servers import PATIENCE, ask, free_port, processors
 from .sides import MeasuredProcess
 
 SITE = Path(__file__).resolve().parent / "site"
@@ -175,6 +175,7 @@ class HttpMeasurer:
             self._versions[side.code, side.stack] = checked.imported["versions"]
             self._sites[side] = Site(side, self._servers, f"site-{len(self._sites)}:", self._folder)
             self._sites[side].wait()
+        self._servers.keep_on(processors())
         return self._sites[side].measure(TURN, self._connections)
 
     def end_row(self):

@@ -48,8 +48,9 @@ def table(results):
 
 LEGEND = """\
 Microseconds a call: of what the row is compared with / of this project. Sides take turns; each figure is the best of
-all rounds. Of a ratio: >= says how many times faster this project is, <= how many times as much it takes. For HTTP,
-client CPU is that of Daphne and the worker together, or of one of them."""
+all rounds. Except for HTTP, client and server share one processor. Of a ratio: >= says how many times faster this
+project is, <= how many times as much it takes. For HTTP, client CPU is that of Daphne and the worker together, or of
+one of them."""
 
 
 def requests_a_second(results):

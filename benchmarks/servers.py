@@ -25,11 +25,10 @@ def server_binary():
     found = os.environ.get("ASGI_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
-    for module in ("asgi_redis.tools.embedded", "asgi_redis.tools.embedded"):
-        try:
-            return importlib.import_module(module).server_binary()
-        except Exception:  # no such module, none of its dependencies, or no server
-            continue
+    try:
+        return importlib.import_module("asgi_redis.tools.embedded").server_binary()
+    except Exception:  # no such module, none of its dependencies, or no server
+        pass
     raise CannotMeasure("There is no Redis server here: install redis-server, or name one in ASGI_REDIS_SERVER.")
 
 
@@ -41,6 +40,17 @@ def free_port():
             port = probe.getsockname()[1]
         if port < CLUSTER_PORTS:
             return port
+
+
+def keep_on(process, processors):
+    """Let ``process``, a ``Popen``, run on ``processors`` only, a set of numbers, if the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process.pid, processors)
+
+
+def processors():
+    """The set of processors that this process may use; empty if the system can't tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def ask(port, *words):
@@ -146,6 +156,11 @@ class Servers:
         for kind, server in self._running.items():
             if kind != "sentinel":
                 ask(server.port, "FLUSHALL")
+
+    def keep_on(self, processors):
+        """Let the servers run on these processors only."""
+        for server in self._running.values():
+            keep_on(server.process, processors)
 
     def version(self):
         """Name and version of the server, as "redis 7.0.15"."""
