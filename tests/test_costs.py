@@ -136,7 +136,7 @@ def join_processes(layer, processes, members):
         join(layer, ["process%d!%04d" % (process, member) for member in range(members)])
 
 
-SEND = dict.fromkeys(["eval", "llen", "set", "rpush", "pexpire"], 1)
+SEND = dict.fromkeys(["eval", "set", "rpush", "pexpire"], 1)
 SEND["incr"] = 3  # the session's number, and messages_count, of the channel and of all
 
 RECEIVE = {"eval": 1, "get": 2, "lpop": 1, "rename": 1, "incr": 1}
@@ -216,10 +216,10 @@ def test_a_group_add_is_one_script(layer, meter):
 
 def group_send(entries, batches=0):
     """The commands of a send to a group whose members have that many queues, of which some take batches."""
-    of_entries = dict.fromkeys(["llen", "set", "rpush", "pexpire"], entries)
+    of_entries = dict.fromkeys(["set", "rpush", "pexpire"], entries)
     of_entries.update(
         eval=2, zremrangebyscore=1, zrange=1, get=1,
-        incrby=entries + 1, expire=entries + 1,  # messages_count, of each channel and of all
+        incrby=entries + 1, expire=1,  # messages_count, of each channel and of all
     )
     of_entries["set"] += 1  # the session's number
     if batches:

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from asgi_redis.server import times
+
 from . import servers
 
 
@@ -55,6 +57,29 @@ def test_counters_live_as_long_as_promised(layer, client):
     layer.send("normal", {})
     assert client.ttl(layer.stats_prefix + "normal:messages_count") in (3599, 3600)
     assert client.ttl(layer.stats_prefix + "#global#:messages_count") in (86399, 86400)
+
+
+def send_to_two(layer):
+    layer.send_group("crowd", {})
+
+
+def send_to_one(layer):
+    layer.send("normal", {})
+
+
+@pytest.mark.parametrize("send", [send_to_one, send_to_two])
+def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypatch, send):
+    for channel in ("normal", "other"):
+        layer.group_add("crowd", channel)
+    send(layer)
+    counter = layer.stats_prefix + "normal:messages_count"
+    client.expire(counter, 1000)
+    send(layer)
+    assert client.ttl(counter) <= 1000
+    now = times.monotonic()
+    monkeypatch.setattr(times, "monotonic", lambda: now + 61)
+    send(layer)
+    assert client.ttl(counter) > 3500
 
 
 # flush.

@@ -9,7 +9,7 @@ import time
 
 from redis.exceptions import RedisError
 
-from ..server import resp, scripts
+from ..server import resp, scripts, times
 from ..server.connections import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
 from ..server.session import digits
@@ -23,6 +23,31 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 
 #: For how many groups the members are kept by process.
 KNOWN_GROUPS = 100
+
+
+class Members(object):
+    """
+    The members of a group, as they are kept between sends, because mostly they stay the same.
+
+    ``packed``: as the script lists them. ``normal``: the normal and single-reader channels. ``processes``: {queue: its
+    process-specific channels}.
+    """
+
+    __slots__ = ("packed", "normal", "processes", "renew_at")
+
+    def __init__(self, packed):
+        self.packed = packed
+        self.normal, self.processes = by_process(split(packed))
+        #: When the lives of the channels' counters are renewed, by ``times.monotonic``.
+        self.renew_at = 0
+
+    def renews(self):
+        """Return True if this send renews the lives of the counters."""
+        now = times.monotonic()
+        if now < self.renew_at:
+            return False
+        self.renew_at = now + times.RENEW_COUNTERS
+        return True
 
 
 class Entry(object):
@@ -81,7 +106,7 @@ class Groups(object):
     def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
         self._shards = shards
         self._sender = sender
-        #: {group: (its members as the script gives them, the same by process)}.
+        #: {group: ``Members``}.
         self._known = {}
         self._envelope = envelope
         self._full = full
@@ -108,15 +133,14 @@ class Groups(object):
         shard = self._shards.for_name(group)
         return shard.run(scripts.group_members, [shard.keys.group(group)], [repr(time.time() - self._expiry())])
 
-    def _members_by_process(self, group):
-        """Return ``by_process`` of the members. It is kept, because the members are mostly those of the last send."""
+    def _known_members(self, group):
         packed = self._packed_members(group)
         known = self._known.get(group)
-        if known is None or known[0] != packed:
+        if known is None or known.packed != packed:
             if len(self._known) >= KNOWN_GROUPS:
                 self._known.clear()
-            known = self._known[group] = packed, by_process(split(packed))
-        return known[1]
+            known = self._known[group] = Members(packed)
+        return known
 
     # Sending.
 
@@ -129,17 +153,16 @@ class Groups(object):
         their messages before redis-py's error is raised.
         """
         seal = self._envelope.sealer(message, "the group " + group)
-        normal, processes = self._members_by_process(group)
-        if deliver_here is not None:
-            normal = deliver_here(normal, message)
+        members = self._known_members(group)
+        normal = members.normal if deliver_here is None else deliver_here(members.normal, message)
         entries = [self._entry(seal, channel, [channel]) for channel in normal]
-        entries += [self._entry(seal, queue, names) for queue, names in processes.items()]
+        entries += [self._entry(seal, queue, names) for queue, names in members.processes.items()]
         if len(entries) == 1 and len(entries[0].members) == 1:
             return self._send_one(entries[0])
-        full, errors = [], []
+        full, errors, renew = [], [], members.renews()
         try:
             while entries:
-                entries = self._send_all(seal, entries, full, errors)
+                entries = self._send_all(seal, entries, renew, full, errors)
         finally:
             self._drop(full)
         if errors:
@@ -155,13 +178,13 @@ class Groups(object):
         names = None if "!" not in queue else members if len(members) > 1 else members[0]
         return Entry(queue, members, seal(names), self._shards.for_sending(queue, self._capacity(queue)))
 
-    def _send_all(self, seal, entries, full, errors):
+    def _send_all(self, seal, entries, renew, full, errors):
         """Send ``entries``. Return entries to send after that: to other shards, or one for each member."""
         again = []
         for shard, on_shard in by_shard(entries):
             for chunk in chunks(on_shard):
                 try:
-                    refused, unannounced = self._send_chunk(shard, chunk)
+                    refused, unannounced = self._send_chunk(shard, chunk, renew)
                 except RedisError as error:
                     if not is_outage(error):
                         raise
@@ -175,7 +198,7 @@ class Groups(object):
                 again += [self._entry(seal, batch.queue, [name]) for batch in unannounced for name in batch.members]
         return again
 
-    def _send_chunk(self, shard, entries):
+    def _send_chunk(self, shard, entries, renew):
         """
         Send ``entries`` to one shard. Return (those whose queue is full, batches whose reader has not announced that
         it takes them).
@@ -186,20 +209,21 @@ class Groups(object):
         try:
             number = session.reserve(len(entries))
             elsewhere = all([entry.others for entry in entries])
-            reply = shard.ask(session, self._command(shard, session, number, singles, batches), elsewhere)
+            command = self._command(shard, session, number, singles, batches, renew)
+            reply = shard.ask(session, command, elsewhere)
         finally:
             shard.give_back(session)
         full = [singles[place - 1] for place in reply[0]] + [batches[place - 1] for place in reply[1]]
         return full, [batches[place - 1] for place in reply[2]]
 
-    def _command(self, shard, session, number, singles, batches):
+    def _command(self, shard, session, number, singles, batches, renew):
         keys = shard.keys
         queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
         runs, bodies = arguments_of(singles, batches)
         arguments = [
             digits(number), keys.prefix + session.name, keys.message_ms, keys.queue_ms, keys.session_ms,
             self._counter_lives[0], self._counter_lives[1], keys.prefix, keys.stats_prefix,
-            len(runs) // 3 - len(batches), len(batches),
+            len(runs) // 3 - len(batches), len(batches), int(renew),
         ] + runs + bodies
         return b"".join(
             [scripts.send_group.head(len(queues) + 2, len(arguments))]

@@ -39,8 +39,9 @@ if not body and call('EXISTS', message) == 0 then
     return redis.error_reply('ERR the message was evicted before it was sent')
 end
 
-local length = call('LLEN', queue)
-if length >= tonumber(ARGV[2]) then
+local length = call('RPUSH', queue, message)
+if length > tonumber(ARGV[2]) then
+    call('LTRIM', queue, 0, -2)
     call('DECR', session)
     call('DEL', message)
     if string.sub(ARGV[6], -1) == '1' then
@@ -56,11 +57,10 @@ end
 if body then
     call('SET', message, body, 'PX', ARGV[3])
 end
-call('RPUSH', queue, message)
 call('PEXPIRE', queue, ARGV[4])
 -- A waiting pop gets what is pushed to an empty queue. One that arrives a moment later gets what is pushed to one that is
 -- almost empty.
-if length < 10 then
+if length <= 10 then
     if call('LPUSH', queue .. '#noted', message) > 200 then
         call('LTRIM', queue .. '#noted', 0, 99)
     end

@@ -14,6 +14,7 @@
 --        8 what queues begin with             9 what counters begin with
 --        10 how many runs: entries with the same capacity and body
 --        11 how many batches
+--        12 1 if the lives of the channels' counters are due to be renewed, else 0
 --        then, for each run: how many entries, capacity, which of the bodies (from 1)
 --        then, for each batch: how many channels, capacity, which of the bodies (from 1)
 --        then the bodies
@@ -35,29 +36,31 @@ if noted >= first then
 end
 
 local runs, batches = tonumber(ARGV[10]), tonumber(ARGV[11])
-local first_body = 11 + (runs + batches) * 3
+local renew = ARGV[12] == '1'
+local first_body = 12 + (runs + batches) * 3
 local sent = 0
 local name_begins = #ARGV[8] + 1
 
 local function put(place, capacity, body, channels)
     local queue = KEYS[place + 2]
-    local length = call('LLEN', queue)
-    if length >= capacity then
+    local message = ARGV[2] .. string.format('%012d', first + place - 1)
+    local length = call('RPUSH', queue, message)
+    if length > capacity then
+        call('LTRIM', queue, 0, -2)
         return false
     end
-    local message = ARGV[2] .. string.format('%012d', first + place - 1)
     call('SET', message, body, 'PX', ARGV[3])
-    call('RPUSH', queue, message)
     call('PEXPIRE', queue, ARGV[4])
-    if length < 10 then  -- see send.lua
+    if length <= 10 then  -- see send.lua
         if call('LPUSH', queue .. '#noted', message) > 200 then
             call('LTRIM', queue .. '#noted', 0, 99)
         end
         call('PEXPIRE', queue .. '#noted', ARGV[4])
     end
     local counter = ARGV[9] .. string.sub(queue, name_begins) .. ':messages_count'
-    call('INCRBY', counter, channels)
-    call('EXPIRE', counter, ARGV[6])
+    if call('INCRBY', counter, channels) == channels or renew then
+        call('EXPIRE', counter, ARGV[6])
+    end
     sent = sent + channels
     return true
 end
@@ -65,7 +68,7 @@ end
 local full_entries, full_batches, unannounced = {}, {}, {}
 local place = 0
 
-for arg = 12, 11 + runs * 3, 3 do
+for arg = 13, 12 + runs * 3, 3 do
     local capacity, body = tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]]
     for _ = 1, ARGV[arg] do
         place = place + 1
@@ -76,7 +79,7 @@ for arg = 12, 11 + runs * 3, 3 do
 end
 
 for batch = 1, batches do
-    local arg = 9 + (runs + batch) * 3
+    local arg = 10 + (runs + batch) * 3
     place = place + 1
     if call('EXISTS', KEYS[place + 2] .. '#batches') == 0 then
         unannounced[#unannounced + 1] = batch
