@@ -12,6 +12,8 @@ from asgi_redis.delivery import receiver
 from asgi_redis.server import times
 from asgi_redis.tools.embedded import Server
 
+from .servers import calls
+
 MESSAGE = {"text": "x" * 100}
 
 #: Calls that are counted for one number.
@@ -19,15 +21,6 @@ CALLS = 20
 
 #: Calls before these. After that many sends a queue is not almost empty, so keys are not noted any more.
 WARM = 10
-
-
-def calls(client):
-    """{command: how often the server has run it}, those within scripts too. Redis before 5 takes EVALSHA for EVAL."""
-    counted = collections.Counter()
-    for name, values in client.info("commandstats").items():
-        command = name.split("_", 1)[1].split("|")[0]
-        counted["eval" if command == "evalsha" else command] += values["calls"]
-    return counted
 
 
 class Cost(object):

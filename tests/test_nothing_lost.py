@@ -2,7 +2,6 @@
 from __future__ import unicode_literals
 
 import collections
-import os
 import signal
 import time
 
@@ -18,6 +17,7 @@ from . import servers
 from .faults.proxy import Cut, Hold, Pass, Proxy
 from .patience import hurry, hurry_pops
 from .test_blocking import Reader, wait_until_blocked
+from .troubles import Stopped
 
 pytestmark = pytest.mark.usefixtures("hurried_outages")
 
@@ -173,19 +173,6 @@ def receive_all(layer):
 
 
 # A server that stops, and goes on.
-
-
-class Stopped(object):
-    """The server does nothing inside this ``with`` block."""
-
-    def __init__(self, server):
-        self.pid = server.process.pid
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def __exit__(self, *error):
-        os.kill(self.pid, signal.SIGCONT)
 
 
 needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")

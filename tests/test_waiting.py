@@ -83,24 +83,15 @@ def test_nor_does_one_with_a_local_layer():
     assert cost_of_waiting(layer) < LITTLE
 
 
-def calls(client):
-    """{command: how often it was called}, those within scripts too. Redis before 5 takes EVALSHA for EVAL."""
-    counted = collections.Counter()
-    for name, values in client.info("commandstats").items():
-        command = name.split("_", 1)[1].split("|")[0]
-        counted["eval" if command == "evalsha" else command] += values["calls"]
-    return counted
-
-
 def test_an_idle_worker_sends_two_commands_a_shard(layer):
     layer.blpop_timeout = 1
     layer.receive(["normal"], block=True)
     servers_of_shards = {client.connection_pool: client for client in clients(layer)}.values()
-    before = [calls(client) for client in servers_of_shards]
+    before = [servers.calls(client) for client in servers_of_shards]
     layer.receive(["normal"], block=True)
     called = collections.Counter()
     for client, counted in zip(servers_of_shards, before):
-        called += calls(client) - counted
+        called += servers.calls(client) - counted
     # GET and LPOP in the script; LINDEX on a Redis Cluster, whose slots may move.
     look = "lindex" if isinstance(layer, RedisClusterChannelLayer) else "lpop"
     expected = {name: layer.ring_size for name in ("eval", "get", look, "blpop")}
