@@ -106,6 +106,9 @@ class Shard(object):
         """
         if self.breaker.error is not None:
             self.check_available(receiving)
+        return self._take_session()
+
+    def _take_session(self):
         try:
             # The next call's number is higher, so a call that got no reply does nothing if it arrives late.
             return (self._unanswered or self._free).pop()
@@ -306,8 +309,9 @@ class Shard(object):
         patience = self.breaker.begin_probe(receiving)
         if patience is None:
             raise not_sent(self.breaker.refusal())
-        session = Session(self.keys)
+        session = self._take_session()
         try:
+            session.close()
             self.connect(session, patience)
         except RedisError as error:
             error = self.explain(error)
@@ -316,9 +320,8 @@ class Shard(object):
                 self.breaker.failed(error)
             raise not_sent(error)
         finally:
+            self.give_back(session)
             self.breaker.end_probe()
-        self._sessions.add(session)
-        self._free.append(session)
 
 
 def not_sent(error):
