@@ -395,8 +395,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Delete all messages, groups and statistics of this layer, on all shards, before returning.
 
-        That is every key that begins with ``prefix`` or ``stats_prefix``, in small steps that do not block the server,
-        and the messages in this process's memory.
+        That is in small steps that do not block the server. Keys of other applications stay, also if ``prefix`` or
+        ``stats_prefix`` is empty. The messages in this process's memory go too.
         """
         parts = self._parts
         parts.inbox.clear()

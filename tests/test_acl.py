@@ -150,8 +150,8 @@ def test_no_permission_is_superfluous(make_user, permission):
         everything(layer)
 
 
-def test_all_but_flush_may_do_without_scan(make_user):
-    layer = make_user(without(acl.words(), "+scan"))
+def test_all_but_flush_may_do_without_scan_and_type(make_user):
+    layer = make_user(without(without(acl.words(), "+scan"), "+type"))
     messages(layer)
     groups(layer)
     assert layer.global_statistics()["messages_count"] > 0

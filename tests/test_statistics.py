@@ -1,4 +1,4 @@
-"""The statistics and flush extensions."""
+"""The statistics extension."""
 from __future__ import unicode_literals
 
 import time
@@ -6,8 +6,6 @@ import time
 import pytest
 
 from asgi_redis.server import times
-
-from . import servers
 
 
 def test_channel_statistics(make_layer, shards):
@@ -80,41 +78,3 @@ def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypa
     monkeypatch.setattr(times, "monotonic", lambda: now + 61)
     send(layer)
     assert client.ttl(counter) > 3500
-
-
-# flush.
-
-
-def test_flush_deletes_messages_groups_and_statistics(make_layer, shards):
-    layer = make_layer(shards)
-    for number in range(50):
-        layer.send("normal", {})
-        layer.send("process%d!x" % number, {})
-        layer.group_add("crowd%d" % number, "normal")
-    layer.flush()
-    for index in range(shards):
-        left = servers.client(index).keys("*")
-        assert [key for key in left if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
-    assert layer.receive(["normal"]) == (None, None)
-    assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
-
-
-@pytest.mark.parametrize("prefix", ["a*:", "a?:", "a[bc]:", "a\\*:", "[^a]:", "\u00e9*:"])
-def test_flush_takes_the_prefix_literally(make_layer, client, prefix):
-    layer = make_layer(prefix="flush" + prefix, stats_prefix="flush-meta" + prefix)
-    others = ["flushab:x", "flusha", "flushaxx:x", "flushb:x", "flush\\*:", "flush-metaab:x"]
-    for key in others:
-        client.set(key, "1")
-    layer.send("normal", {})
-    layer.flush()
-    assert client.keys("flush" + "*") and sorted(client.keys("flush*")) == sorted(key.encode() for key in others)
-    client.delete(*others)
-
-
-def test_flush_of_very_many_keys_does_not_ask_for_all_at_once(layer, client):
-    for start in range(0, 30000, 10000):
-        client.mset({"%sx%d" % (layer.prefix, number): "1" for number in range(start, start + 10000)})
-    before = client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0)
-    layer.flush()
-    assert client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0) == before
-    assert not any(key.startswith(layer.prefix.encode()) for key in client.scan_iter(count=10000))

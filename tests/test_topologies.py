@@ -100,6 +100,17 @@ def test_flush_deletes_everything_on_every_master(layer):
         assert [key for key in keys if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
 
 
+def test_flush_leaves_alone_keys_of_other_applications(layer):
+    foreign = []
+    for index in range(layer.ring_size):
+        foreign.append((servers.client_of(layer, index), layer.prefix + layer.tag(index) + "celery"))
+        foreign[-1][0].rpush(foreign[-1][1], "task")
+    layer.flush()
+    assert [client.lrange(key, 0, -1) for client, key in foreign] == [[b"task"]] * layer.ring_size
+    for client, key in foreign:
+        client.delete(key)
+
+
 def test_an_encrypted_message_is_read_with_its_key_only(topology, layer):
     sender, reader, other = [topology.make(symmetric_encryption_keys=[key]) for key in ("key", "key", "other")]
     for without_key in (layer, other):

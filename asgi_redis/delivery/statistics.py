@@ -13,6 +13,9 @@ from ..server.shard import UnsupportedRedis
 #: How many keys a step of ``flush`` looks at: well under a millisecond of the server's time.
 SCANNED_AT_ONCE = 1000
 
+#: How many keys a step of ``flush`` examines and deletes: likewise.
+DELETED_AT_ONCE = 100
+
 
 class Statistics(object):
     """Counts of messages, kept by the scripts that send them. ``shards``: a ``Shards``."""
@@ -54,17 +57,20 @@ class Statistics(object):
 
 def flush(shards):
     """
-    Delete every key that begins with ``prefix`` or ``stats_prefix``, on all shards, before returning.
+    Delete all messages, groups and statistics, on all shards, before returning.
 
-    It does so in small steps that do not block the servers.
+    It does so in small steps that do not block the servers. Keys of other applications stay, even if they begin with
+    ``prefix`` or ``stats_prefix``, or if these are empty: flush.lua has the rules.
     """
     for shard in shards.all():
-        for prefix in (shard.keys.prefix, shard.keys.stats_prefix):
-            delete_keys(shard, prefix)
+        for prefix in {shard.keys.prefix, shard.keys.stats_prefix}:
+            for keys in scan(shard, prefix):
+                delete_own(shard, keys)
         shard.forget_origin()
 
 
-def delete_keys(shard, prefix):
+def scan(shard, prefix):
+    """Yield all keys that begin with ``prefix``, in lists."""
     pattern = re.sub(br"([*?\[\]\\])", br"\\\1", prefix) + b"*"
     cursor = b"0"
     while True:
@@ -74,7 +80,14 @@ def delete_keys(shard, prefix):
             if "unknown command" in str(error).lower():
                 raise UnsupportedRedis("flush() needs SCAN: Redis 2.8 or newer.")
             raise
-        if keys:
-            shard.do("DEL", *keys)
+        yield keys
         if int(cursor) == 0:
             return
+
+
+def delete_own(shard, keys):
+    """Delete those of ``keys`` that are the layer's."""
+    found = [(key, kind) for key in keys for kind in shard.keys.kinds(key)]
+    for start in range(0, len(found), DELETED_AT_ONCE):
+        keys, kinds = zip(*found[start:start + DELETED_AT_ONCE])
+        shard.run(scripts.flush, list(keys), [shard.keys.prefix, shard.keys.message_ms] + list(kinds))
