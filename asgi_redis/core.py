@@ -20,7 +20,7 @@ from .names import Names, random_text
 from .server.breaker import copied
 from .server.connections import client_for_address, client_for_url, is_outage, url_of, without_password
 from .server.forks import PerProcess
-from .server.keys import Keys
+from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
 
 
@@ -101,12 +101,12 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self,
         expiry=60,
         hosts=None,
-        prefix="asgi:",
+        prefix=DEFAULT_PREFIX,
         group_expiry=86400,
         capacity=100,
         channel_capacity=None,
         symmetric_encryption_keys=None,
-        stats_prefix="asgi-meta:",
+        stats_prefix=DEFAULT_STATS_PREFIX,
         connection_kwargs=None,
         *own,
         **options
@@ -131,6 +131,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         check_text("stats_prefix", stats_prefix)
         self.prefix = prefix
         self.stats_prefix = stats_prefix
+        statistics.log_if_shared(prefix, stats_prefix)
         self.client_prefix = random_text(8)
         self.connection_kwargs = self._check_connection_kwargs(connection_kwargs)
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)

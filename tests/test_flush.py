@@ -194,6 +194,35 @@ def test_it_costs_a_site_whose_prefix_begins_with_this_one_no_messages(make_own)
     assert neighbour.receive(["normal"]) == ("normal", {"n": 1})
 
 
+def logged(caplog, **arguments):
+    """Make a layer, and return what that logged."""
+    caplog.clear()
+    caplog.set_level(logging.INFO, "asgi_redis")
+    RedisChannelLayer(**arguments)
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def nothing_logged(monkeypatch):
+    """As in a new process."""
+    monkeypatch.setattr(statistics, "_logged", set())
+
+
+@pytest.mark.usefixtures("nothing_logged")
+def test_a_prefix_of_its_own_with_the_default_stats_prefix_is_logged_once(caplog):
+    first, again, other = [logged(caplog, prefix=prefix) for prefix in ("shop:", "shop:", "blog:")]
+    assert (len(first), again, len(other)) == (1, [], 1)
+    assert "shop:" in first[0] and "asgi-meta:" in first[0]
+
+
+@pytest.mark.usefixtures("nothing_logged")
+@pytest.mark.parametrize("arguments", [
+    {}, {"prefix": "asgi:"}, {"prefix": "shop:", "stats_prefix": "shop-meta:"}, {"stats_prefix": "shop-meta:"},
+])
+def test_no_other_prefixes_are_logged(caplog, arguments):
+    assert logged(caplog, **{str(name): value for name, value in arguments.items()}) == []
+
+
 # Small steps.
 
 

@@ -1,20 +1,38 @@
 """The specification's statistics and flush extensions."""
 from __future__ import unicode_literals
 
+import logging
 import re
 
 from redis.exceptions import RedisError, ResponseError
 
 from ..server import scripts
 from ..server.connections import is_outage
-from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, MESSAGES_COUNT
 from ..server.shard import UnsupportedRedis
+
+logger = logging.getLogger(__name__)
 
 #: How many keys a step of ``flush`` looks at: well under a millisecond of the server's time.
 SCANNED_AT_ONCE = 1000
 
 #: How many keys a step of ``flush`` examines and deletes: likewise.
 DELETED_AT_ONCE = 100
+
+#: The prefixes for which it was logged that counters may be shared.
+_logged = set()
+
+
+def log_if_shared(prefix, stats_prefix):
+    """Log, once for each prefix, that other sites on the same Redis may have the same counters."""
+    if prefix != DEFAULT_PREFIX and stats_prefix == DEFAULT_STATS_PREFIX and prefix not in _logged:
+        _logged.add(prefix)
+        # No warning: most sites have a Redis to themselves.
+        logger.info(
+            "The prefix of this layer is %r, but its stats_prefix is the default, %r. Sites on one Redis that have the "
+            "same stats_prefix share their counters, and flush() of one resets those of the others. To give this site "
+            "its own, set stats_prefix, for example to %r.", prefix, stats_prefix, prefix + "stats:",
+        )
 
 
 class Statistics(object):

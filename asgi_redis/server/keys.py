@@ -42,6 +42,9 @@ import binascii
 import os
 import re
 
+DEFAULT_PREFIX = "asgi:"
+DEFAULT_STATS_PREFIX = "asgi-meta:"
+
 #: How long the number of a session is kept after it was last noted: longer than a network may delay a command.
 SHORTEST_SESSION_MS = 120000
 
