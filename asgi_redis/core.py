@@ -41,13 +41,16 @@ class Parts(object):
             layer.codec, layer.serialize, layer.deserialize,
             layer.has_own("serialize") and layer.has_own("deserialize"), layer.max_message_size, layer.MessageTooLarge,
         )
+        #: The layer's ``on_send`` if a subclass overrides it, else None.
+        self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
             self.shards, self.inbox, self.pops, envelope, layer.non_local_name, layer.expiry,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives,
+            layer.get_capacity, self.on_send,
         )
         self.statistics = statistics.Statistics(self.shards)
         self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
@@ -253,6 +256,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self.valid_channel_name(channel)
         parts.envelope.check(message)
         body = parts.envelope.seal(message, channel, channel if "!" in channel else None)
+        if parts.on_send is not None:
+            parts.on_send(channel, message)
         queue = self.non_local_name(channel)
         capacity = self.get_capacity(queue)
         try:
@@ -261,6 +266,15 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
             six.raise_from(self._refusal(error), None)
         if not is_sent:
             raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
+
+    def on_send(self, channel, message):
+        """
+        Do nothing; a subclass may override this to observe messages. It must not change them.
+
+        It is called before a message is sent: once by ``send``, and by ``send_group`` once for each member of the
+        group. If it raises an exception, the caller of ``send`` or ``send_group`` gets that, and nothing is sent, not
+        to other members of the group either. Messages are observed even if their channels then turn out to be full.
+        """
 
     def _refusal(self, error):
         """

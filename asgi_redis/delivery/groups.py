@@ -100,10 +100,11 @@ class Groups(object):
 
     ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
     ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
-    many messages a queue holds.
+    many messages a queue holds. ``on_send(channel, message)``: is called for each member before a message is sent, or
+    None.
     """
 
-    def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
+    def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity, on_send):
         self._shards = shards
         self._sender = sender
         #: {group: ``Members``}.
@@ -113,6 +114,7 @@ class Groups(object):
         self._expiry = expiry
         self._counter_lives = counter_lives
         self._capacity = capacity
+        self._on_send = on_send
 
     # Members.
 
@@ -154,6 +156,9 @@ class Groups(object):
         """
         seal = self._envelope.sealer(message, "the group " + group)
         members = self._known_members(group)
+        if self._on_send is not None:
+            for channel in itertools.chain(members.normal, *members.processes.values()):
+                self._on_send(channel, message)
         normal = members.normal if deliver_here is None else deliver_here(members.normal, message)
         entries = [self._entry(seal, channel, [channel]) for channel in normal]
         entries += [self._entry(seal, queue, names) for queue, names in members.processes.items()]
