@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Put the messages of one group send at the ends of their queues, unless those are full.
 --
 -- A batch is one entry for several channels of one process. The reader of its queue must understand that, which release
