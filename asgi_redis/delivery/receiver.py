@@ -130,6 +130,7 @@ class Receiver(object):
         """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
         deadline = monotonic() + self._seconds()
         waiter = waiter or Waiter()
+        take = self._take_if_available
         while not waiter.stopped:
             try:
                 plan = self._plan(channels)
@@ -141,11 +142,12 @@ class Receiver(object):
                     waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
             else:
                 found = (
-                    self._look(plan, self._take_if_available) or self._wait(plan, deadline, waiter)
+                    self._look(plan, take) or self._wait(plan, deadline, waiter)
                     or self._inbox and self._inbox.take(channels)
                 )
                 if found:
                     return found
+            take = self._take_after_wait
             if monotonic() >= deadline:
                 return None
 
@@ -205,6 +207,13 @@ class Receiver(object):
             return self._take(part, receiving=True)
         except RedisError as error:
             self._bear(error, breaker)
+
+    def _take_after_wait(self, part):
+        """As ``_take_if_available``, but a try that another thread has made while this one waited counts as its own."""
+        breaker = part.shard.breaker
+        if breaker.error is not None and breaker.pause():
+            return self._bear(breaker.refusal(), breaker)
+        return self._take_if_available(part)
 
     def _bear(self, error, breaker):
         """Return if a blocking receive goes on after ``error`` of redis-py; raise it otherwise."""
