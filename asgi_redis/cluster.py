@@ -8,9 +8,11 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
 from .core import BaseRedisChannelLayer
-from .server.connections import client_for_address, connect_options, url_of, url_options
+from .server.connections import client_for_address, connect_options
 from .server.forks import PerProcess
+from .server.options import check_tls
 from .server.shard import Place
+from .server.urls import parse_url, url_of, without_password
 
 try:
     from redis.cluster import ClusterNode, RedisCluster
@@ -41,20 +43,18 @@ class Nodes(object):
     """
     The nodes of a cluster, as redis-py's client knows them.
 
-    ``addresses``: (host, port) of those that are asked first. ``options``: for all connections.
+    ``addresses``: (host, port) of those that are asked first. ``make()``: makes redis-py's client, which asks them.
     """
 
-    def __init__(self, addresses, options):
+    def __init__(self, addresses, make):
         self._addresses = addresses
-        self._options = options
+        self._make = make
         self._made = None
 
     @property
     def _cluster(self):
-        """redis-py's client. Making it asks the nodes."""
         if self._made is None:
-            nodes = [ClusterNode(host, port) for host, port in self._addresses]
-            self._made = RedisCluster(startup_nodes=nodes, **self._options)
+            self._made = self._make()
         return self._made
 
     def client_for(self, key):
@@ -74,7 +74,8 @@ class Nodes(object):
 
     def client_at(self, host, port):
         # The node may have no slots yet, so that redis-py's client does not know it.
-        return client_for_address(host, port, self._options)
+        manager = self._cluster.nodes_manager
+        return manager.create_redis_node(host, port, **manager.connection_kwargs)
 
 
 class Slot(Place):
@@ -136,20 +137,32 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             raise ValueError("hosts must have at least one node.")
         addresses, options = [], dict(self.connection_kwargs)
         described = [self._setup_host(host, addresses, options) for host in hosts]
-        options = connect_options(options)
-        self._nodes = PerProcess(lambda: Nodes(addresses, options), lambda nodes: None)
+        client_for_address("localhost", 6379, options)  # checks them
+        self.check_timeout(options)
+        self._nodes = PerProcess(lambda: Nodes(addresses, lambda: RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in addresses], **connect_options(options)
+        )), lambda nodes: None)
         return described
 
     def _setup_host(self, host, addresses, options):
         """Return the URL of one of ``hosts``. Add its address to ``addresses``, and the rest of it to ``options``."""
         if isinstance(host, six.string_types):
-            found = url_options(host)
-            addresses.append((found.pop("host", "localhost"), found.pop("port", 6379)))
+            found = self._parse_url(host)
+            addresses.append((found.pop("host"), found.pop("port")))
             for name, value in found.items():
                 options.setdefault(name, value)
             return host
         addresses.append(check_address("host, if no URL,", host))
         return url_of(*addresses[-1])
+
+    def _parse_url(self, url):
+        """Return the options in ``url``."""
+        scheme, options = parse_url(url)
+        shown = without_password(url)
+        if scheme == "unix" or options.pop("db", 0):
+            raise ValueError("%s must be a redis:// or rediss:// URL without a database, as a cluster has one." % shown)
+        check_tls(shown, options, scheme == "rediss", "write rediss://")
+        return dict(options, ssl=True) if scheme == "rediss" else options
 
     @property
     def ring_size(self):

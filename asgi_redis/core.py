@@ -18,10 +18,12 @@ from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
 from .server.breaker import copied
-from .server.connections import client_for_address, client_for_url, is_outage, url_of, without_password
+from .server.connections import client_for_address, client_for_url, is_outage, url_of_client
 from .server.forks import PerProcess
 from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
+from .server.options import check_options
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
+from .server.urls import without_password
 
 
 class Parts(object):
@@ -146,16 +148,18 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self.hosts = self.setup_hosts(hosts, **own)
 
     def _check_connection_kwargs(self, connection_kwargs):
-        options = dict(connection_kwargs or {})
+        options = check_options("connection_kwargs", connection_kwargs or {})
+        self.check_timeout(options)
+        return options
+
+    def check_timeout(self, options):
+        """Raise ValueError if connections with these keyword arguments can't wait as long as a blocking receive."""
         timeout = options.get("socket_timeout")
         if timeout is not None and timeout < self.blpop_timeout:
             raise ValueError(
                 "socket_timeout must be at least %s seconds, the longest wait of a blocking receive, not %r."
                 % (self.blpop_timeout, timeout)
             )
-        if options.get("decode_responses"):
-            raise ValueError("decode_responses must be off: messages are bytes.")
-        return options
 
     def _check_keys(self, keys):
         return keys if keys is None else check_list("symmetric_encryption_keys", keys)
@@ -424,8 +428,8 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     A channel layer over one Redis server, or several that share the messages (shards).
 
     :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        or of (host, port) pairs (default ``[("localhost", 6379)]``). All processes must have the same list, in the
-        same order.
+        or of (host, port) pairs (default ``[("localhost", 6379)]``). All processes must have the
+        same list, in the same order.
     :param host, port, db: a shorthand for one server.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
@@ -434,30 +438,38 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     own_arguments = ("host", "port", "db")
 
     def setup_hosts(self, hosts, host=None, port=None, db=None):
+        pair_db = self.connection_kwargs.get("db") or 0
         if (host, port, db) != (None, None, None):
             if hosts is not None:
                 raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
-            hosts = [(host or "localhost", port or 6379)]
-            if db is not None:
-                self.connection_kwargs["db"] = db
+            hosts = [(host or "localhost", 6379 if port is None else port)]
+            pair_db = self._check_db(db)
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one server.")
-        self._clients = []
-        return [self._setup_host(host) for host in hosts]
+        self._places = [self._setup_host(host, pair_db) for host in hosts]
+        return [
+            host if isinstance(host, six.string_types) else url_of_client(place.client())
+            for host, place in zip(hosts, self._places)
+        ]
 
-    def _setup_host(self, host):
-        """Make the client for one of ``hosts``, and return its URL."""
+    def _check_db(self, db):
+        """Return the database that ``db`` and ``connection_kwargs`` mean together."""
+        db = check_options("the arguments of the layer", {"db": db})["db"]
+        return (self.connection_kwargs.get("db") or 0) if db is None else db
+
+    def _setup_host(self, host, pair_db):
+        """Return the ``Place`` of one of ``hosts``. ``pair_db``: the database if it is a pair."""
         if isinstance(host, six.string_types):
-            self._clients.append(client_for_url(host, self.connection_kwargs))
-            return host
+            client = client_for_url(host, self.connection_kwargs)
+            self.check_timeout(client.connection_pool.connection_kwargs)
+            return Place(client)
         name, port = check_address("host, if no URL,", host)
-        self._clients.append(client_for_address(name, port, self.connection_kwargs))
-        return url_of(name, port, self.connection_kwargs.get("db") or 0)
+        return Place(client_for_address(name, port, dict(self.connection_kwargs, db=pair_db)))
 
     @property
     def ring_size(self):
-        return len(self._clients)
+        return len(self._places)
 
     def place(self, index):
-        return Place(self._clients[index])
+        return self._places[index]

@@ -8,7 +8,8 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import REDIS_PY, connect_options, is_outage
+from .server.connections import REDIS_PY, client_for_address, connect_options, is_outage
+from .server.options import check_options
 from .server.shard import Place
 from .server.times import monotonic
 
@@ -92,7 +93,10 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         if self.connection_kwargs.get("ssl") and REDIS_PY < (4, 1):
             raise ValueError("TLS to servers that Sentinels name needs redis-py 4.1 or newer.")
         hosts = [check_address("Sentinel", host) for host in hosts]
-        sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(sentinel_kwargs or {}))
+        sentinel_kwargs = check_options("sentinel_kwargs", sentinel_kwargs or {})
+        sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **sentinel_kwargs)
+        for where, options in (("sentinel_kwargs", sentinel_kwargs), ("connection_kwargs", self.connection_kwargs)):
+            client_for_address("localhost", 26379, options, where)  # checks them
         self._sentinel = Sentinel(
             hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
         )

@@ -8,8 +8,9 @@ import redis
 import six
 from redis.exceptions import ConnectionError
 
-from asgi_redis import RedisChannelLayer, codec
+from asgi_redis import RedisChannelLayer, RedisSentinelChannelLayer, codec
 from asgi_redis.core import BaseRedisChannelLayer
+from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
@@ -47,13 +48,24 @@ def address(client):
     ({"port": 6380}, ("localhost", 6380, 0)),
     ({"db": 2}, ("localhost", 6379, 2)),
     ({"hosts": [("redis", 6380)]}, ("redis", 6380, 0)),
-    ({"hosts": [["redis", 6380]], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
+    ({"hosts": [["redis", "6380"]]}, ("redis", 6380, 0)),
     ({"hosts": ["redis://redis:6380/5"]}, ("redis", 6380, 5)),
+    ({"hosts": ["redis://redis:6380"], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
+    ({"hosts": ["redis://redis:6380"], "connection_kwargs": {"db": "3"}}, ("redis", 6380, 3)),
     ({"host": "redis", "connection_kwargs": {"db": 4}}, ("redis", 6379, 4)),
+    ({"host": "redis", "db": 0, "connection_kwargs": {"db": 4}}, ("redis", 6379, 0)),
+    ({"host": "redis", "port": "6380", "db": "4"}, ("redis", 6380, 4)),
 ])
-def test_where_the_server_is(arguments, expected):
+def test_where_the_server_is(arguments, expected, caplog):
     layer = RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
     assert address(layer.connection(0)) == expected
+    assert caplog.text == ""
+
+
+def test_sentinel_honours_db(caplog):
+    layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", 26379)], services=["alpha"], connection_kwargs={"db": "4"})
+    assert layer.connection(0).connection_pool.connection_kwargs["db"] == 4
+    assert caplog.text == ""
 
 
 def test_an_ipv6_address():
@@ -66,6 +78,12 @@ def test_an_ipv6_address():
     ({"hosts": []}, ValueError, "at least one"),
     ({"hosts": [("localhost",)]}, ValueError, "pair"),
     ({"hosts": [6379]}, ValueError, "pair"),
+    ({"hosts": [("localhost", "abc")]}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("localhost", 65536)]}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("localhost", None)]}, ValueError, "port must be from 1 to 65535"),
+    ({"port": 0}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("redis://localhost", 6379)]}, ValueError, "host must not have a / or an @"),
+    ({"db": "x"}, TypeError, "db must be a whole number, not"),
     ({"hosts": [("localhost", 6379)], "db": 1}, ValueError, "together with hosts"),
     ({"symmetric_encryption_keys": "secret"}, ValueError, "symmetric_encryption_keys must be a list"),
     ({"symmetric_encryption_keys": [7]}, ValueError, "text or bytes"),
@@ -86,6 +104,51 @@ def test_bad_arguments(arguments, error, words):
     with pytest.raises(error) as raised:
         RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
     assert words in str(raised.value)
+
+
+BAD_OPTIONS = [
+    ("redis://", TypeError, "must be a dict of redis-py's options, not "),
+    ([("db", 4)], TypeError, "must be a dict of redis-py's options, not list"),
+    ({4: "db"}, TypeError, "must have names of options as keys, not int"),
+    ({"db": "four"}, TypeError, "db must be a whole number, not "),
+    ({"db": -1}, ValueError, "db must not be negative, as -1 is"),
+    ({"db": True}, TypeError, "db must be a whole number, not bool"),
+    ({"password": 1234}, TypeError, "password must be text, not int"),
+    ({"username": ["user"]}, TypeError, "username must be text, not list"),
+    ({"socket_timeout": "10"}, TypeError, "socket_timeout must be a number of seconds, not "),
+    ({"socket_timeout": float("nan")}, ValueError, "socket_timeout must be a positive number of seconds, not nan"),
+    ({"socket_connect_timeout": 0}, ValueError, "socket_connect_timeout must be a positive number of seconds, not 0"),
+    ({"socket_keepalive": "no"}, TypeError, "socket_keepalive must be True or False, not "),
+    ({"socket_keepalive_options": [1]}, TypeError, "socket_keepalive_options must be a dict, not list"),
+    ({"max_connections": 1.5}, TypeError, "max_connections must be a whole number, not float"),
+    ({"ssl": "no"}, TypeError, "ssl must be True or False, not "),
+    ({"ssl": True, "ssl_cert_reqs": "CERT_NONE"}, ValueError, "ssl_cert_reqs must be one of none, optional, required"),
+    ({"ssl": True, "ssl_ca_certs": 1}, TypeError, "ssl_ca_certs must be text, not int"),
+    ({"ssl_ca_certs": "/ca.pem"}, ValueError, "ssl_ca_certs is for connections with TLS only: give ssl=True too"),
+    ({"host": "localhost"}, ValueError, "must have no host: hosts says where the servers are"),
+    ({"colour": "red"}, ValueError, "has no option 'colour'"),
+]
+
+
+@pytest.mark.parametrize("layer_class", [RedisChannelLayer, RedisSentinelChannelLayer])
+@pytest.mark.parametrize("options, error, words", BAD_OPTIONS)
+def test_bad_connection_kwargs(layer_class, options, error, words):
+    if "ssl" in options and layer_class is RedisSentinelChannelLayer and REDIS_PY < (4, 1):
+        pytest.skip("TLS to servers that Sentinels name needs redis-py 4.1 or newer")
+    with pytest.raises(error) as raised:
+        layer_class(hosts=[("127.0.0.1", 1)], connection_kwargs=options)
+    assert str(raised.value).startswith("connection_kwargs") and words in str(raised.value)
+
+
+@pytest.mark.parametrize("options, error, words", BAD_OPTIONS)
+def test_bad_sentinel_kwargs(options, error, words):
+    with pytest.raises(error) as raised:
+        RedisSentinelChannelLayer(hosts=[("127.0.0.1", 1)], sentinel_kwargs=options)
+    assert str(raised.value).startswith("sentinel_kwargs") and words in str(raised.value)
+
+
+def test_an_empty_list_of_services_means_all():
+    assert RedisSentinelChannelLayer(services=[])._services is None
 
 
 def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer, monkeypatch):

@@ -268,6 +268,11 @@ BAD_HOSTS = [
     [URL.replace("6379/0", "99999999")], [URL + "?socket_timeout=soon"], [URL.replace(SECRET, SECRET + "#x")],
     [URL.replace(SECRET, SECRET + "/x")], [URL.replace(SECRET, SECRET + "?x")], [URL.replace("localhost", "[::1")],
     [URL, ("localhost",)], [URL + "?password=%s&x=y" % SECRET],
+    [URL.replace(SECRET, "a/" + SECRET)], [URL.replace(SECRET, "a?" + SECRET)], [URL.replace(SECRET, "a#" + SECRET)],
+    [URL.replace(SECRET, "a?b=" + SECRET)], [URL.replace(SECRET, "a@b?c=" + SECRET)],
+    [URL.replace(SECRET, "[" + SECRET)],
+    [URL.replace(SECRET, "a/b?db=" + SECRET)], [URL.replace("//", "//@") + "/x"], [URL + "?passwd=" + SECRET],
+    [URL + "?db=x&pass=" + SECRET], [URL + "?db=x&password=" + SECRET],
 ]
 
 
