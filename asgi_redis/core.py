@@ -1,6 +1,9 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
+import logging
+import re
+
 import six
 from asgiref.base_layer import BaseChannelLayer
 from redis.exceptions import RedisError
@@ -24,6 +27,8 @@ from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.options import check_options
 from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
 from .server.urls import without_password
+
+logger = logging.getLogger(__name__)
 
 
 class Parts(object):
@@ -428,7 +433,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     A channel layer over one Redis server, or several that share the messages (shards).
 
     :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        or of (host, port) pairs (default ``[("localhost", 6379)]``). All processes must have the
+        or of (host, port) pairs, which mean database 0 (default ``[("localhost", 6379)]``). All processes must have the
         same list, in the same order.
     :param host, port, db: a shorthand for one server.
 
@@ -438,7 +443,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     own_arguments = ("host", "port", "db")
 
     def setup_hosts(self, hosts, host=None, port=None, db=None):
-        pair_db = self.connection_kwargs.get("db") or 0
+        pair_db = 0
         if (host, port, db) != (None, None, None):
             if hosts is not None:
                 raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
@@ -448,10 +453,13 @@ class RedisChannelLayer(BaseRedisChannelLayer):
         if not hosts:
             raise ValueError("hosts must have at least one server.")
         self._places = [self._setup_host(host, pair_db) for host in hosts]
-        return [
+        urls = [
             host if isinstance(host, six.string_types) else url_of_client(place.client())
             for host, place in zip(hosts, self._places)
         ]
+        if pair_db != (self.connection_kwargs.get("db") or 0) and db is None:
+            self._warn_of_database_0([url for host, url in zip(hosts, urls) if isinstance(host, (list, tuple))])
+        return urls
 
     def _check_db(self, db):
         """Return the database that ``db`` and ``connection_kwargs`` mean together."""
@@ -466,6 +474,15 @@ class RedisChannelLayer(BaseRedisChannelLayer):
             return Place(client)
         name, port = check_address("host, if no URL,", host)
         return Place(client_for_address(name, port, dict(self.connection_kwargs, db=pair_db)))
+
+    def _warn_of_database_0(self, urls):
+        """Log a WARNING that the ``db`` of ``connection_kwargs`` is not that of the pairs that mean ``urls``."""
+        if urls:
+            db = self.connection_kwargs["db"]
+            logger.warning(
+                "connection_kwargs has db %d, but a (host, port) pair means database 0, as in release 1.4. For "
+                "database %d, write %s instead.", db, db, ", ".join(re.sub("0$", "%d" % db, url) for url in urls),
+            )
 
     @property
     def ring_size(self):

@@ -62,6 +62,20 @@ def test_where_the_server_is(arguments, expected, caplog):
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("hosts, urls", [
+    ([("redis", 6380)], "redis://redis:6380/4"),
+    ([["a", 1], "redis://b:2/3", ("::1", 5)], "redis://a:1/4, redis://[::1]:5/4"),
+    (None, "redis://localhost:6379/4"),
+])
+def test_a_pair_is_database_0_as_in_release_1_4(hosts, urls, caplog):
+    layer = RedisChannelLayer(hosts=hosts, connection_kwargs={"db": 4})
+    assert address(layer.connection(0))[2] == 0
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(
+        "WARNING", "connection_kwargs has db 4, but a (host, port) pair means database 0, as in release 1.4. For "
+        "database 4, write %s instead." % urls,
+    )]
+
+
 def test_sentinel_honours_db(caplog):
     layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", 26379)], services=["alpha"], connection_kwargs={"db": "4"})
     assert layer.connection(0).connection_pool.connection_kwargs["db"] == 4
