@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
 from .core import BaseRedisChannelLayer
-from .server.connections import client_for_address, connect_options
+from .server.connections import check_client_options, client_for_address, connect_options, is_client, site_options
 from .server.forks import PerProcess
 from .server.options import check_tls
 from .server.shard import Place
@@ -44,12 +44,14 @@ class Nodes(object):
     The nodes of a cluster, as redis-py's client knows them.
 
     ``addresses``: (host, port) of those that are asked first. ``make()``: makes redis-py's client, which asks them.
+    ``options``: see ``Place.options``.
     """
 
-    def __init__(self, addresses, make):
+    def __init__(self, addresses, make, options):
         self._addresses = addresses
         self._make = make
         self._made = None
+        self.options = options
 
     @property
     def _cluster(self):
@@ -90,6 +92,9 @@ class Slot(Place):
     def client(self):
         return self._nodes.get().client_for(self._key)
 
+    def options(self, client):
+        return self._nodes.get().options(super(Slot, self).options(client))
+
     def follow(self, error):
         if isinstance(error, AskError) and not isinstance(error, MovedError):
             return self._nodes.get().client_at(error.host, error.port)
@@ -112,7 +117,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
 
     :param hosts: some of the nodes, which tell the others: a list of ``redis://`` and ``rediss://`` URLs or
         (host, port) pairs (default ``[("localhost", 6379)]``). The user and password of the first URL that has them are
-        used for all nodes.
+        used for all nodes. Or a list of one ``RedisCluster`` of redis-py.
     :param shards: how many shards there are (default 3). It must be the same in all processes, and never change. To use
         all masters, there must be as many shards; a waiting worker holds a connection for each.
 
@@ -135,14 +140,28 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one node.")
+        if isinstance(hosts[0], RedisCluster) and len(hosts) == 1:
+            return self._setup_client(hosts[0])
         addresses, options = [], dict(self.connection_kwargs)
         described = [self._setup_host(host, addresses, options) for host in hosts]
         client_for_address("localhost", 6379, options)  # checks them
         self.check_timeout(options)
-        self._nodes = PerProcess(lambda: Nodes(addresses, lambda: RedisCluster(
+        self._setup_nodes(addresses, lambda: RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in addresses], **connect_options(options)
-        )), lambda nodes: None)
+        ))
         return described
+
+    def _setup_nodes(self, addresses, make, options=dict):
+        self._nodes = PerProcess(lambda: Nodes(addresses, make, options), lambda nodes: None)
+
+    def _setup_client(self, cluster):
+        """Use a site's own client, and return the URLs of its nodes."""
+        options = cluster.get_connection_kwargs()
+        check_client_options(options)
+        self.check_timeout(options)
+        addresses = [(node.host, node.port) for node in cluster.nodes_manager.startup_nodes.values()]
+        self._setup_nodes(addresses, lambda: cluster, site_options)
+        return [url_of(*address) for address in addresses]
 
     def _setup_host(self, host, addresses, options):
         """Return the URL of one of ``hosts``. Add its address to ``addresses``, and the rest of it to ``options``."""
@@ -152,6 +171,8 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             for name, value in found.items():
                 options.setdefault(name, value)
             return host
+        if is_client(host) or isinstance(host, RedisCluster):
+            raise ValueError("Of redis-py's clients, hosts can have one RedisCluster and nothing else.")
         addresses.append(check_address("host, if no URL,", host))
         return url_of(*addresses[-1])
 

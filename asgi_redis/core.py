@@ -21,11 +21,18 @@ from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
 from .server.breaker import copied
-from .server.connections import client_for_address, client_for_url, is_outage, url_of_client
+from .server.connections import (
+    check_client_options,
+    client_for_address,
+    client_for_url,
+    is_client,
+    is_outage,
+    url_of_client,
+)
 from .server.forks import PerProcess
 from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.options import check_options
-from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
+from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
 from .server.urls import without_password
 
 logger = logging.getLogger(__name__)
@@ -183,8 +190,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     __repr__ = __str__
 
     def _describe_hosts(self):
-        """Return ``self.hosts`` without passwords."""
-        return [without_password(host) for host in self.hosts]
+        """Return ``self.hosts`` without passwords. What is no URL describes a client."""
+        return [without_password(host) if "://" in host else host for host in self.hosts]
 
     # Where the shards are: subclasses say that.
 
@@ -433,8 +440,8 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     A channel layer over one Redis server, or several that share the messages (shards).
 
     :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        or of (host, port) pairs, which mean database 0 (default ``[("localhost", 6379)]``). All processes must have the
-        same list, in the same order.
+        of (host, port) pairs, which mean database 0, or of redis-py's clients (default ``[("localhost", 6379)]``). All
+        processes must have the same list, in the same order.
     :param host, port, db: a shorthand for one server.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
@@ -468,11 +475,16 @@ class RedisChannelLayer(BaseRedisChannelLayer):
 
     def _setup_host(self, host, pair_db):
         """Return the ``Place`` of one of ``hosts``. ``pair_db``: the database if it is a pair."""
+        if is_client(host):
+            options = host.connection_pool.connection_kwargs
+            check_client_options(options)
+            self.check_timeout(options)
+            return OwnClient(host)
         if isinstance(host, six.string_types):
             client = client_for_url(host, self.connection_kwargs)
             self.check_timeout(client.connection_pool.connection_kwargs)
             return Place(client)
-        name, port = check_address("host, if no URL,", host)
+        name, port = check_address("host, if no URL and no synchronous client of redis-py for one server,", host)
         return Place(client_for_address(name, port, dict(self.connection_kwargs, db=pair_db)))
 
     def _warn_of_database_0(self, urls):

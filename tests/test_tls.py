@@ -139,6 +139,13 @@ def test_a_pair_and_ssl(tls_ports, trusting, make_layer):
     exchange(layer)
 
 
+def test_a_client_of_a_site(tls_ports, trusting, make_layer):
+    client = redis.StrictRedis(host="127.0.0.1", port=tls_ports[0], ssl=True, **trusting)
+    layer = make_layer(hosts=[client])
+    exchange(layer)
+    assert layer.hosts == urls(tls_ports[:1])
+
+
 @needs_host_names
 @pytest.mark.parametrize("host", ["localhost"] + (["127.0.0.1"] if six.PY3 else []))  # the one of Python 2 knows names
 def test_a_host_that_the_certificate_names(tls_ports, trusting, make_layer, host):

@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, RedisError, R
 from redis.sentinel import MasterNotFoundError
 
 from . import resp, times
-from .options import check_tls
+from .options import check_tls, own_retries
 from .sockets import readable
 from .urls import parse_url, url_of, without_password
 
@@ -158,23 +158,54 @@ def make_client(where, scheme, options):
     six.raise_from(ValueError("%s: redis-py %s %s." % (where, redis.__version__, words)), None)
 
 
+def is_client(value):
+    """Return True if ``value`` is a client of redis-py for one server. In redis-py 2, ``Redis`` is a subclass."""
+    return isinstance(value, redis.StrictRedis)
+
+
+def check_client_options(options):
+    """Raise ValueError if the connections of a site's own client, which have ``options``, do not suit a layer."""
+    if options.get("decode_responses"):
+        raise ValueError("A client in hosts must have decode_responses off: messages are bytes.")
+    if own_retries(options):
+        raise ValueError(
+            "A client in hosts must have no retry, retry_on_error or retry_on_timeout: the layer repeats commands "
+            "itself, because only it can tell which may be repeated."
+        )
+
+
+def site_options(options):
+    """
+    Return the keyword arguments of this layer's connections like those of a site's own client, which have ``options``.
+
+    Timeouts and the protocol that the client leaves open are the layer's, and redis-py's default retries are off.
+    """
+    options = dict(options)
+    defaults = connect_options({}, "unix" if "path" in options else "redis")
+    for name in ("socket_timeout", "socket_connect_timeout", "protocol"):
+        if options.get(name) is None and name in defaults:
+            options[name] = defaults[name]
+    if "retry" in defaults:
+        options["retry"] = defaults["retry"]
+    return options
+
+
 # Connections.
 
 
-def connect(client, patience=None, timeout=None):
+def connect(client, options, patience=None, timeout=None):
     """
     Open and return a new connection like those of ``client``'s pool. redis-py's errors, with the server's address.
 
-    ``patience``: how long each step of connecting may take, in seconds (default: the client's timeouts). ``timeout``:
-    how long replies may take afterwards (default likewise).
+    ``options``: its keyword arguments. ``patience``: how long each step of connecting may take, in seconds (default:
+    the timeouts in ``options``). ``timeout``: how long replies may take afterwards (default likewise).
     """
-    pool = client.connection_pool
-    options = dict(pool.connection_kwargs)
+    options = dict(options)
     if patience is not None and "path" not in options:
         options["socket_connect_timeout"] = patience
     if patience is not None or timeout is not None:
         options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
-    connection = pool.connection_class(**options)
+    connection = client.connection_pool.connection_class(**options)
     try:
         connection.connect()
         set_timeout(connection, options.get("socket_timeout") if timeout is None else timeout)

@@ -5,6 +5,7 @@ import math
 import re
 import ssl
 
+import redis
 import six
 from redis import connection
 
@@ -156,3 +157,17 @@ def check_tls(where, options, is_secure, remedy):
     for name in sorted(options):
         if not is_secure and (name.startswith("ssl_") or name == "ssl" and options[name]):
             raise ValueError("%s: %s is for connections with TLS only: %s." % (where, name, remedy))
+
+
+def own_retries(options):
+    """
+    Return True if the user of a client with these ``options`` told it to retry.
+
+    From redis-py 6 on, clients retry by default; the layer's connections do not.
+    """
+    # In redis-py 4.1, the first client with retry_on_timeout changes the default of all that follow.
+    defaults = redis.StrictRedis().connection_pool.connection_kwargs
+    retry = options.get("retry")
+    return any(
+        options.get(name) and options[name] != defaults.get(name) for name in ("retry_on_timeout", "retry_on_error")
+    ) or (retry is not None and retry._retries != 0 and retry != defaults.get("retry"))
