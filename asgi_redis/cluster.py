@@ -1,6 +1,7 @@
 """The layer over a Redis Cluster."""
 from __future__ import unicode_literals
 
+import inspect
 import itertools
 
 import six
@@ -144,12 +145,17 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
             return self._setup_client(hosts[0])
         addresses, options = [], dict(self.connection_kwargs)
         described = [self._setup_host(host, addresses, options) for host in hosts]
-        client_for_address("localhost", 6379, options)  # checks them
-        self.check_timeout(options)
+        self._check_options(options)
         self._setup_nodes(addresses, lambda: RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in addresses], **connect_options(options)
         ))
         return described
+
+    def _check_options(self, options):
+        of_cluster = inspect.signature(RedisCluster.__init__).parameters  # novm: Python 2 has no RedisCluster
+        of_connections = {name: value for name, value in options.items() if name not in of_cluster}
+        client_for_address("localhost", 6379, of_connections)  # ValueError if redis-py does not have one
+        self.check_timeout(options)
 
     def _setup_nodes(self, addresses, make, options=dict):
         self._nodes = PerProcess(lambda: Nodes(addresses, make, options), lambda nodes: None)

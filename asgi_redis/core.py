@@ -470,7 +470,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
 
     def _check_db(self, db):
         """Return the database that ``db`` and ``connection_kwargs`` mean together."""
-        db = check_options("the arguments of the layer", {"db": db})["db"]
+        db = check_options("host, port and db", {"db": db})["db"]
         return (self.connection_kwargs.get("db") or 0) if db is None else db
 
     def _setup_host(self, host, pair_db):

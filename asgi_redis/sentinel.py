@@ -17,6 +17,9 @@ from .server.times import monotonic
 #: otherwise.
 SENTINEL_TIMEOUT = 2
 
+#: Options that redis-py's ``Sentinel`` has for itself and its pools.
+MANAGER_OPTIONS = ("min_other_sentinels", "force_master_ip", "check_connection")
+
 #: A master that replied late may have been hanging, and been replaced. It does not learn of that until the Sentinels
 #: tell it, up to ten seconds later. So the Sentinels are asked for DOUBT_FOR seconds, once every DOUBT_INTERVAL.
 DOUBT_FOR = 15
@@ -96,7 +99,8 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         sentinel_kwargs = check_options("sentinel_kwargs", sentinel_kwargs or {})
         sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **sentinel_kwargs)
         for where, options in (("sentinel_kwargs", sentinel_kwargs), ("connection_kwargs", self.connection_kwargs)):
-            client_for_address("localhost", 26379, options, where)  # checks them
+            of_connections = {name: value for name, value in options.items() if name not in MANAGER_OPTIONS}
+            client_for_address("localhost", 26379, of_connections, where)  # ValueError if redis-py does not have one
         self._sentinel = Sentinel(
             hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
         )

@@ -8,12 +8,13 @@ import redis
 import six
 from redis.exceptions import ConnectionError
 
-from asgi_redis import RedisChannelLayer, RedisSentinelChannelLayer, codec
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, codec
 from asgi_redis.core import BaseRedisChannelLayer
 from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
+from .conftest import needs_cluster
 
 
 def test_positions_of_the_arguments():
@@ -159,6 +160,26 @@ def test_bad_sentinel_kwargs(options, error, words):
     with pytest.raises(error) as raised:
         RedisSentinelChannelLayer(hosts=[("127.0.0.1", 1)], sentinel_kwargs=options)
     assert str(raised.value).startswith("sentinel_kwargs") and words in str(raised.value)
+
+
+def test_options_of_the_manager_of_sentinels_are_accepted():
+    options = {"min_other_sentinels": 1, "check_connection": True}
+    layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", 1)], services=["alpha"], connection_kwargs=options)
+    assert layer._sentinel.min_other_sentinels == 1
+    assert layer.connection(0).connection_pool.connection_kwargs["socket_timeout"] == 5
+
+
+@needs_cluster
+def test_options_of_the_client_of_a_cluster_are_accepted():
+    RedisClusterChannelLayer(connection_kwargs={"require_full_coverage": False, "socket_timeout": 10})
+
+
+@needs_cluster
+def test_bad_connection_kwargs_of_a_cluster():
+    for options, words in (({"colour": "red"}, "has no option 'colour'"), ({"db": 4}, "must have no db")):
+        with pytest.raises(ValueError) as raised:
+            RedisClusterChannelLayer(connection_kwargs=options)
+        assert words in str(raised.value)
 
 
 def test_an_empty_list_of_services_means_all():
