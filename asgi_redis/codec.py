@@ -6,8 +6,9 @@ import hashlib
 import struct
 import time
 
-import msgpack
 import six
+
+from .whole_msgpack import msgpack
 
 try:
     from cryptography.fernet import Fernet, InvalidToken, MultiFernet
