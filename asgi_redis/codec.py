@@ -6,8 +6,9 @@ import hashlib
 import struct
 import time
 
-import msgpack
 import six
+
+from .whole_msgpack import msgpack
 
 try:
     from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -75,7 +76,8 @@ class Codec(object):
     """
 
     def __init__(self, keys=None, max_age=70):
-        self.crypter = MultiFernet([make_fernet(key) for key in keys]) if keys else None
+        fernets = [make_fernet(key) for key in keys or ()]  # first: without cryptography there is no MultiFernet
+        self.crypter = MultiFernet(fernets) if fernets else None
         self.max_age = max_age
 
     def encode(self, message):
