@@ -13,9 +13,12 @@ import time
 import redis
 
 from asgi_redis.server.connections import call
-from asgi_redis.tools.embedded import PATIENCE, Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import acl
+
+#: How long, in seconds, anything may take. Sentinels that do not agree at first try again after 12 seconds.
+PATIENCE = 60
 
 #: The bus of a cluster node listens at its port + 10000.
 CLUSTER_PORTS = 55000
