@@ -20,7 +20,7 @@ from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
-from .patience import attempt
+from .patience import attempt, until
 from .test_blocking import Reader
 
 #: Kept out of the lines of this file that do something, for tracebacks show those.
@@ -197,7 +197,7 @@ def test_an_outage_and_its_end(locked, caplog, kind):
         reader = Reader(layer, ["reader?x"])
         time.sleep(0.2)
         locked.kill()
-        time.sleep(0.4)
+        until(lambda: "WARNING" in [record.levelname for record in caplog.records], "the outage is logged")
         locked.start()
         servers.eventually(lambda: attempt(layer.send, "reader?x", {"n": 1}) is None, "a send succeeds again")
         reader.join()
