@@ -45,7 +45,7 @@ class Parts(object):
         self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, layer.non_local_name, layer.expiry,
+            self.shards, self.inbox, self.pops, envelope, layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(

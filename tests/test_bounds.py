@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
+from . import servers
 from .faults.proxy import Proxy
 from .patience import receive_within
 
@@ -32,6 +33,27 @@ def test_members_of_a_batch_live_no_longer_than_its_message(make_layer):
     time.sleep(1.2)
     assert layer.receive(["process!"])[1] == {"n": 1}
     time.sleep(max(sent + 2.2 - time.time(), 0))
+    assert layer.receive(["process!"]) == (None, None)
+
+
+class Slow(RedisChannelLayer):
+    """Messages have expired by the time that they are unpacked."""
+
+    def deserialize(self, message):
+        client = servers.client_of(self)
+        for key in client.scan_iter("*#taken"):
+            if key.startswith(self.prefix.encode()):
+                client.delete(key)
+        return super(Slow, self).deserialize(message)
+
+
+def test_members_of_a_batch_whose_message_has_just_expired_get_nothing(make_layer):
+    other = make_layer()
+    layer = Slow(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
+    layer.receive(["process!"])
+    join(layer, "process!a", "process!b", "process!c")
+    layer.send_group("crowd", {"n": 1})
+    assert layer.receive(["process!"]) == ("process!a", {"n": 1})
     assert layer.receive(["process!"]) == (None, None)
 
 

@@ -94,18 +94,16 @@ class Receiver(object):
     Receives from any number of channels.
 
     ``shards``: a ``Shards``. ``inbox``: an ``Inbox``. ``pops``: an ``OpenPops``. ``envelope``: an ``Envelope``.
-    ``non_local_name(channel)``: the queue of a channel. ``expiry``: how long a message lives, in seconds.
-    ``seconds()``: how long a blocking receive waits. ``reconnect_timeout``: how long an outage may last before a
-    blocking receive raises, in seconds, or None.
+    ``non_local_name(channel)``: the queue of a channel. ``seconds()``: how long a blocking receive waits.
+    ``reconnect_timeout``: how long an outage may last before a blocking receive raises, in seconds, or None.
     """
 
-    def __init__(self, shards, inbox, pops, envelope, non_local_name, expiry, seconds, reconnect_timeout):
+    def __init__(self, shards, inbox, pops, envelope, non_local_name, seconds, reconnect_timeout):
         self._shards = shards
         self._inbox = inbox
         self._pops = pops
         self._envelope = envelope
         self._non_local_name = non_local_name
-        self._expiry = expiry
         self._seconds = seconds
         self._reconnect_timeout = reconnect_timeout
         self._plans = {}
@@ -289,8 +287,8 @@ class Receiver(object):
                 return None
             # The message is kept under the session's name for the rest of its life.
             left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
-            copy = lambda: self._made(queue, make)  # noqa: E731
-            self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
+            if left > 0:  # it is negative if the message has just expired
+                self._inbox.put(queue, names[1:], lambda: self._made(queue, make), left / 1000.0)
         return names[0], message
 
     def _made(self, queue, make):
