@@ -10,9 +10,9 @@ from .codec import Codec, make_fernet
 from .delivery import statistics
 from .delivery.background import BACKGROUND_EXTENSIONS, Background
 from .delivery.envelope import LARGEST_BODY, Envelope
-from .delivery.full import FullChannels
 from .delivery.groups import Groups
 from .delivery.inbox import Inbox
+from .delivery.losses import Losses, refused_messages
 from .delivery.pops import OpenPops
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
@@ -36,7 +36,7 @@ class Parts(object):
         self.shards = Shards(lambda: layer.ring_size, layer.make_shard)
         self.inbox = Inbox()
         self.pops = OpenPops()
-        self.full = FullChannels()
+        self.losses = Losses(counter_lives)
         envelope = self.envelope = Envelope(
             layer.codec, layer.serialize, layer.deserialize,
             layer.has_own("serialize") and layer.has_own("deserialize"), layer.max_message_size, layer.MessageTooLarge,
@@ -49,7 +49,7 @@ class Parts(object):
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives,
+            self.shards, self.sender, envelope, self.losses, lambda: layer.group_expiry, counter_lives,
             layer.get_capacity, self.on_send,
         )
         self.statistics = statistics.Statistics(self.shards)
@@ -265,6 +265,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         except RedisError as error:
             six.raise_from(self._refusal(error), None)
         if not is_sent:
+            parts.losses.add({refused_messages(queue, capacity): 1})
             raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
 
     def on_send(self, channel, message):

@@ -39,6 +39,7 @@ def make_layer():
 
     yield make
     for layer in made:
+        patience.silence(layer)
         layer.flush()
 
 

@@ -15,7 +15,7 @@ PREFIX + 32 hexadecimal digits    string  ``expiry``                      send, 
 PREFIX + queue                    list    ``expiry`` + 1 s from its last  send, send_group, put_back, return_message:
                                           push                            message keys, pushed right and popped left
 PREFIX:group:NAME                 zset    ``group_expiry``                group_add: channels by time of joining
-STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count_full; COUNTER is
+STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count; COUNTER is
                                           the minute                      ``messages_count`` or ``channel_full_count``
 STATS#global#:COUNTER             string  24 h, likewise                  the same, for all channels
 PREFIX + queue#noted              list    as the queue                    send, send_group, put_back, return_message:
