@@ -43,6 +43,10 @@ SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memory
 SCALARS += tuple(getattr(msgpack, name) for name in ("ExtType", "Timestamp") if hasattr(msgpack, name))
 
 
+#: How every Fernet token begins, and no message that is not encrypted: a 0x80 and four zeros, in URL-safe base64.
+TOKEN = b"gAAAAA"
+
+
 #: What the versions of msgpack raise for a message that they can't pack, or a body that is not msgpack. Other errors
 #: come from elsewhere: from a signal handler, for example.
 MSGPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.UnpackException)
@@ -50,6 +54,10 @@ MSGPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.Un
 
 class BadMessage(ValueError):
     """A body that is not a message. The text gives the reason, but never the content."""
+
+
+class WrongKeys(BadMessage):
+    """A body that readers with other keys may well be able to read."""
 
 
 def make_fernet(key):
@@ -160,15 +168,18 @@ class Codec(object):
         try:
             return self.crypter.decrypt(body, self.max_age)
         except InvalidToken:
-            raise BadMessage(self._distrust(body))
+            raise self._distrust(body)
 
     def _distrust(self, body):
+        """Return the exception for a body that can't be decrypted."""
+        if not body.startswith(TOKEN):
+            return WrongKeys("it is not encrypted, but this process has keys")
         try:
             self.crypter.decrypt(body)  # of any age
         except InvalidToken:
-            return "it can't be decrypted: a wrong key, or changed on the way"
+            return WrongKeys("it is encrypted by a key that this process does not have, or was changed on the way")
         age = time.time() - encrypted_at(body)
-        return (
+        return BadMessage(
             "by the clocks it was sent %d seconds %s, which is more than a message lives: those of the machines differ"
             % (abs(age), "ago" if age > 0 else "from now")
         )
@@ -178,6 +189,8 @@ class Codec(object):
         try:
             message = unpackb(body)
         except MSGPACK_ERRORS as error:
+            if self.crypter is None and body.startswith(TOKEN):
+                raise WrongKeys("it is encrypted, but this process has no keys")
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
             raise BadMessage("it is a %s, not a map" % type(message).__name__)

@@ -45,7 +45,7 @@ class Parts(object):
         self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, layer.non_local_name,
+            self.shards, self.inbox, self.pops, envelope, self.losses, layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
@@ -316,7 +316,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """Put a message that was received, but is no longer wanted, back at the head of its queue."""
         parts, queue = self._parts, self.non_local_name(channel)
         if "!" in channel:
-            parts.inbox.put_back(queue, channel, lambda: message, self.expiry)
+            parts.inbox.put_back(queue, channel, message, self.expiry)
         else:
             parts.sender.return_message(queue, parts.envelope.seal(message, channel))
 

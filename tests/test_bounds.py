@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import logging
+import re
 import time
 
 import msgpack
@@ -80,9 +81,10 @@ def check_dropped_once(layer, caplog):
             found.append(layer.receive(["process!"]))
     assert found[-1] == ("process!a", {"after": True})
     assert layer.receive(["process!"]) == (None, None)
-    received = [name for name, message in found if message and message != {"after": True}]
-    assert len(caplog.records) == (1 if len(received) < 4 else 0)
-    assert all("process!" in record.getMessage() for record in caplog.records)
+    lost = 4 - len([name for name, message in found if message and message != {"after": True}])
+    assert [re.search("Dropped ([0-9]+) messages on process!", record.getMessage()).group(1)
+            for record in caplog.records] == ([str(lost)] if lost else [])
+    assert layer._parts.statistics.dropped("process!") == lost
 
 
 def test_a_batch_that_can_not_be_unpacked_again_is_dropped_and_logged_once(make_layer, caplog):

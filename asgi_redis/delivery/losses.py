@@ -39,6 +39,11 @@ def refused_messages(queue, capacity):
     return Loss(logging.WARNING, FULL % "refused %(number)d %(messages)s", queue, capacity)
 
 
+def unreadable_messages(queue, reason):
+    line = "Dropped %(number)d %(messages)s on %(channel)s in the last second: %(detail)s."
+    return Loss(logging.ERROR, line, queue, reason)
+
+
 def uncounted_messages(queue, error):
     line = "Dropped %(number)d %(messages)s on %(channel)s in the last second, and could not count that: %(detail)s"
     return Loss(logging.WARNING, line, queue, error)
