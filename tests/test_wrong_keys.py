@@ -113,6 +113,14 @@ def test_the_counters_live_as_long_as_the_others(layer, client):
     assert client.ttl(layer.stats_prefix + "#global#:dropped_count") in (86399, 86400)
 
 
+def test_flush_deletes_the_counters(layer, client):
+    push(layer, b"\xc1")
+    assert layer.receive(["normal"]) == (None, None)
+    assert dropped(layer) == 1
+    layer.flush()
+    assert client.keys(layer.stats_prefix + "*dropped_count") == []
+
+
 def test_a_good_message_is_counted_by_no_command(layer, client):
     layer.send("normal", {})
     assert layer.receive(["normal"]) == ("normal", {})
