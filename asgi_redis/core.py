@@ -13,9 +13,9 @@ from .codec import Codec, make_fernet
 from .delivery import statistics
 from .delivery.background import BACKGROUND_EXTENSIONS, Background
 from .delivery.envelope import LARGEST_BODY, Envelope
-from .delivery.full import FullChannels
 from .delivery.groups import Groups
 from .delivery.inbox import Inbox
+from .delivery.losses import Losses, refused_messages
 from .delivery.pops import OpenPops
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
@@ -50,7 +50,7 @@ class Parts(object):
         self.shards = Shards(lambda: layer.ring_size, layer.make_shard)
         self.inbox = Inbox()
         self.pops = OpenPops()
-        self.full = FullChannels()
+        self.losses = Losses(counter_lives)
         envelope = self.envelope = Envelope(
             layer.codec, layer.serialize, layer.deserialize,
             layer.has_own("serialize") and layer.has_own("deserialize"), layer.max_message_size, layer.MessageTooLarge,
@@ -59,11 +59,11 @@ class Parts(object):
         self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, layer.non_local_name, layer.expiry,
+            self.shards, self.inbox, self.pops, envelope, self.losses, layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives,
+            self.shards, self.sender, envelope, self.losses, lambda: layer.group_expiry, counter_lives,
             layer.get_capacity, self.on_send,
         )
         self.statistics = statistics.Statistics(self.shards)
@@ -281,6 +281,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         except RedisError as error:
             six.raise_from(self._refusal(error), None)
         if not is_sent:
+            parts.losses.add({refused_messages(queue, capacity): 1})
             raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
 
     def on_send(self, channel, message):
@@ -331,7 +332,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """Put a message that was received, but is no longer wanted, back at the head of its queue."""
         parts, queue = self._parts, self.non_local_name(channel)
         if "!" in channel:
-            parts.inbox.put_back(queue, channel, lambda: message, self.expiry)
+            parts.inbox.put_back(queue, channel, message, self.expiry)
         else:
             parts.sender.return_message(queue, parts.envelope.seal(message, channel))
 

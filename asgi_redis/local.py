@@ -10,6 +10,7 @@ import six
 from redis.exceptions import RedisError
 
 from .core import BaseRedisChannelLayer, RedisChannelLayer
+from .delivery.losses import dropped_group_messages
 from .ipc import ipc_layer
 from .server.connections import is_outage
 from .server.times import monotonic
@@ -108,7 +109,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
                 try:
                     self._send_here(channel, message)
                 except self.ChannelFull:
-                    self._parts.full.add({channel: 1}, {channel: self.local_layer.get_capacity(channel)})
+                    self._parts.losses.add({
+                        dropped_group_messages(channel, self.local_layer.get_capacity(channel)): 1
+                    })
         return [channel for channel in channels if not is_normal(channel)]
 
     # Receiving.

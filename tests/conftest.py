@@ -40,6 +40,7 @@ def make_layer():
 
     yield make
     for layer in made:
+        patience.silence(layer)
         layer.flush()
 
 

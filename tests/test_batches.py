@@ -240,7 +240,7 @@ def test_losses_are_logged_once_a_second_with_channel_and_number(layer, caplog):
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         for number in range(12):
             layer.send_group("crowd", {"n": number})
-        layer._parts.full.wait()  # what came since the first line
+        layer._parts.losses.wait()  # what came since the first line
     lines = [record.getMessage() for record in caplog.records]
     assert all("process!" in line for line in lines)
     assert [int(re.search("dropped ([0-9]+)", line).group(1)) for line in lines] == [10, 100]

@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import collections
+import logging
 import re
 import threading
 import time
@@ -231,6 +232,22 @@ def test_concurrent_writers_never_pass_the_capacity(make_layer, shards):
         thread.join()
     assert len(sent) == 50
     assert layer.channel_statistics("normal")["messages_pending"] == 50
+
+
+def test_refused_messages_are_logged_at_once_and_then_once_a_second(make_layer, caplog):
+    layer = make_layer(capacity=1)
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        layer.send("process!x", {})
+        assert caplog.records == []
+        for _ in range(50):
+            with pytest.raises(layer.ChannelFull):
+                layer.send("process!x", {})
+        layer._parts.losses.wait()
+    pattern = r"Channel process! is full \(capacity 1\): refused ([0-9]+) messages? in the last second\."
+    numbers = [int(re.match(pattern, record.getMessage()).group(1)) for record in caplog.records]
+    assert numbers[0] == 1 and sum(numbers) == 50
+    assert len(numbers) < 20  # the machine may be so slow that it takes some seconds
+    assert {(record.levelname, record.channel) for record in caplog.records} == {("WARNING", "process!")}
 
 
 # Names of new channels.

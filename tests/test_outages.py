@@ -223,7 +223,7 @@ def test_the_log_may_be_sent_to_a_group_that_is_full(make_layer):
             layer.send_group("crowd", {"text": record.getMessage()})
 
     handled = []
-    handler, logger = ToGroup(), logging.getLogger("asgi_redis.delivery.full")
+    handler, logger = ToGroup(), logging.getLogger("asgi_redis.delivery.losses")
     logger.addHandler(handler)
     try:
         sender = threading.Thread(target=layer.send_group, args=("crowd", {}))
@@ -245,7 +245,7 @@ def test_what_can_not_be_counted_does_not_keep_the_rest_from_being_sent(make_lay
     run = Shard.run
 
     def run_but_not_count(shard, script, keys, args):
-        if script is scripts.count_full:
+        if script is scripts.count:
             raise ConnectionError()
         return run(shard, script, keys, args)
 

@@ -8,7 +8,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from ..server import scripts
 from ..server.connections import is_outage
-from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, MESSAGES_COUNT
+from ..server.keys import (
+    ALL_CHANNELS,
+    CHANNEL_FULL_COUNT,
+    DEFAULT_PREFIX,
+    DEFAULT_STATS_PREFIX,
+    DROPPED_COUNT,
+    MESSAGES_COUNT,
+)
 from ..server.shard import UnsupportedRedis
 
 logger = logging.getLogger(__name__)
@@ -36,7 +43,7 @@ def log_if_shared(prefix, stats_prefix):
 
 
 class Statistics(object):
-    """Counts of messages, kept by the scripts that send them. ``shards``: a ``Shards``."""
+    """Counts of messages, kept by the scripts that send and drop them. ``shards``: a ``Shards``."""
 
     def __init__(self, shards):
         self._shards = shards
@@ -57,6 +64,15 @@ class Statistics(object):
             [shard.keys.message_ms],
         )))
         return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
+
+    def dropped(self, queue=ALL_CHANNELS):
+        """
+        Return how many messages of a queue (default: of all channels) were dropped, because their readers could not
+        read them, over all available shards.
+        """
+        return sum(self._from_each(
+            lambda shard: int(shard.do("GET", shard.keys.counter(queue, DROPPED_COUNT)) or 0)
+        ))
 
     def _from_each(self, ask):
         """Return [``ask(shard)``, ...] of the available shards. redis-py's error if there are none."""

@@ -15,8 +15,10 @@ PREFIX + 32 hexadecimal digits    string  ``expiry``                      send, 
 PREFIX + queue                    list    ``expiry`` + 1 s from its last  send, send_group, put_back, return_message:
                                           push                            message keys, pushed right and popped left
 PREFIX:group:NAME                 zset    ``group_expiry``                group_add: channels by time of joining
-STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count_full; COUNTER is
-                                          the minute                      ``messages_count`` or ``channel_full_count``
+STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count; COUNTER is
+                                          the minute                      ``messages_count``, ``channel_full_count`` or
+                                                                          ``dropped_count``, which counts messages that
+                                                                          their reader could not unpack
 STATS#global#:COUNTER             string  24 h, likewise                  the same, for all channels
 PREFIX + queue#noted              list    as the queue                    send, send_group, put_back, return_message:
                                                                           the newest message keys that were pushed to
@@ -59,7 +61,8 @@ ALL_CHANNELS = "#global#"
 
 MESSAGES_COUNT = "messages_count"
 CHANNEL_FULL_COUNT = "channel_full_count"
-COUNTERS = MESSAGES_COUNT, CHANNEL_FULL_COUNT
+DROPPED_COUNT = "dropped_count"
+COUNTERS = MESSAGES_COUNT, CHANNEL_FULL_COUNT, DROPPED_COUNT
 
 #: Patterns of legal names: see names.py.
 NAME = "[a-zA-Z0-9_.-]+"

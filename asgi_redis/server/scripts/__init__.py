@@ -34,7 +34,7 @@ class Script(object):
 
 announce = Script("announce")
 channel_statistics = Script("channel_statistics")
-count_full = Script("count_full")
+count = Script("count")
 flush = Script("flush")
 group_add = Script("group_add")
 group_discard = Script("group_discard")
