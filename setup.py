@@ -25,14 +25,17 @@ setup(
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
     install_requires=[
         "asgiref>=1.1.2,<2",
-        "msgpack>=0.5.2",
+        "msgpack>=0.5.2; python_version >= '3'",
+        # From 1.0 on, it has no compiled part on Python 2, and is 20 times slower there.
+        "msgpack>=0.5.2,<1; python_version < '3'",
         "redis>=2.10.6",
         "six>=1.12",
     ],
     extras_require={
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
-        "local": ["asgi_ipc>=1.4.2,<2", "posix_ipc<1.1; python_version < '3'"],
+        # Not asgi_ipc itself, which requires msgpack-python: that overwrites a compiled msgpack with a slower one.
+        "local": ["posix_ipc>=1; python_version >= '3'", "posix_ipc>=1,<1.1; python_version < '3'"],
         # Older releases of tqdm do not cut a line that is too long for the terminal.
         "demo": ["tqdm>=4.42"],
         "embedded": [

@@ -5,6 +5,8 @@ import math
 
 import six
 
+from .server.urls import LARGEST_PORT
+
 
 def check_list(name, value):
     """Return ``value`` as a list. ValueError if it is text or can't be iterated."""
@@ -22,15 +24,22 @@ def check_positive(name, value, least=0):
 
 
 def check_address(what, value):
-    """Return ``value``, a (host, port) pair, with a whole number as port. ValueError otherwise, without the value."""
+    """
+    Return ``value``, a (host, port) pair, with a whole number as port. ValueError otherwise, without the value, which
+    may be a URL with a password. Release 1.4 needed brackets around an IPv6 address, so they are accepted.
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], six.string_types):
+        raise ValueError("A %s must be a (host, port) pair, not this %s." % (what, type(value).__name__))
+    host, port = value
+    if set("/@") & set(host):
+        raise ValueError("A %s must be a (host, port) pair, whose host must not have a / or an @." % what)
     try:
-        host, port = value
-        if isinstance(value, (list, tuple)) and isinstance(host, six.string_types) and not set("/@") & set(host):
-            return host, int(port)
+        port = 0 if isinstance(port, bool) else int(port)
     except (TypeError, ValueError):
-        pass
-    # The wrong value may be a URL with a password.
-    six.raise_from(ValueError("A %s must be a (host, port) pair, not this %s." % (what, type(value).__name__)), None)
+        port = 0
+    if not 1 <= port <= LARGEST_PORT:
+        raise ValueError("A %s must be a (host, port) pair, whose port must be from 1 to %d." % (what, LARGEST_PORT))
+    return host.strip("[]"), port
 
 
 def check_text(name, value):

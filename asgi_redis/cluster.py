@@ -1,6 +1,7 @@
 """The layer over a Redis Cluster."""
 from __future__ import unicode_literals
 
+import inspect
 import itertools
 
 import six
@@ -8,9 +9,11 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
 from .core import BaseRedisChannelLayer
-from .server.connections import client_for_address, connect_options, url_of, url_options
+from .server.connections import check_client_options, client_for_address, connect_options, is_client, site_options
 from .server.forks import PerProcess
+from .server.options import check_tls
 from .server.shard import Place
+from .server.urls import parse_url, url_of, without_password
 
 try:
     from redis.cluster import ClusterNode, RedisCluster
@@ -41,20 +44,20 @@ class Nodes(object):
     """
     The nodes of a cluster, as redis-py's client knows them.
 
-    ``addresses``: (host, port) of those that are asked first. ``options``: for all connections.
+    ``addresses``: (host, port) of those that are asked first. ``make()``: makes redis-py's client, which asks them.
+    ``options``: see ``Place.options``.
     """
 
-    def __init__(self, addresses, options):
+    def __init__(self, addresses, make, options):
         self._addresses = addresses
-        self._options = options
+        self._make = make
         self._made = None
+        self.options = options
 
     @property
     def _cluster(self):
-        """redis-py's client. Making it asks the nodes."""
         if self._made is None:
-            nodes = [ClusterNode(host, port) for host, port in self._addresses]
-            self._made = RedisCluster(startup_nodes=nodes, **self._options)
+            self._made = self._make()
         return self._made
 
     def client_for(self, key):
@@ -74,7 +77,8 @@ class Nodes(object):
 
     def client_at(self, host, port):
         # The node may have no slots yet, so that redis-py's client does not know it.
-        return client_for_address(host, port, self._options)
+        manager = self._cluster.nodes_manager
+        return manager.create_redis_node(host, port, **manager.connection_kwargs)
 
 
 class Slot(Place):
@@ -88,6 +92,9 @@ class Slot(Place):
 
     def client(self):
         return self._nodes.get().client_for(self._key)
+
+    def options(self, client):
+        return self._nodes.get().options(super(Slot, self).options(client))
 
     def follow(self, error):
         if isinstance(error, AskError) and not isinstance(error, MovedError):
@@ -111,7 +118,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
 
     :param hosts: some of the nodes, which tell the others: a list of ``redis://`` and ``rediss://`` URLs or
         (host, port) pairs (default ``[("localhost", 6379)]``). The user and password of the first URL that has them are
-        used for all nodes.
+        used for all nodes. Or a list of one ``RedisCluster`` of redis-py.
     :param shards: how many shards there are (default 3). It must be the same in all processes, and never change. To use
         all masters, there must be as many shards; a waiting worker holds a connection for each.
 
@@ -134,22 +141,55 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one node.")
+        if isinstance(hosts[0], RedisCluster) and len(hosts) == 1:
+            return self._setup_client(hosts[0])
         addresses, options = [], dict(self.connection_kwargs)
         described = [self._setup_host(host, addresses, options) for host in hosts]
-        options = connect_options(options)
-        self._nodes = PerProcess(lambda: Nodes(addresses, options), lambda nodes: None)
+        self._check_options(options)
+        self._setup_nodes(addresses, lambda: RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in addresses], **connect_options(options)
+        ))
         return described
+
+    def _check_options(self, options):
+        of_cluster = inspect.signature(RedisCluster.__init__).parameters  # novm: Python 2 has no RedisCluster
+        of_connections = {name: value for name, value in options.items() if name not in of_cluster}
+        client_for_address("localhost", 6379, of_connections)  # ValueError if redis-py does not have one
+        self.check_timeout(options)
+
+    def _setup_nodes(self, addresses, make, options=dict):
+        self._nodes = PerProcess(lambda: Nodes(addresses, make, options), lambda nodes: None)
+
+    def _setup_client(self, cluster):
+        """Use a site's own client, and return the URLs of its nodes."""
+        options = cluster.get_connection_kwargs()
+        check_client_options(options)
+        self.check_timeout(options)
+        addresses = [(node.host, node.port) for node in cluster.nodes_manager.startup_nodes.values()]
+        self._setup_nodes(addresses, lambda: cluster, site_options)
+        return [url_of(*address) for address in addresses]
 
     def _setup_host(self, host, addresses, options):
         """Return the URL of one of ``hosts``. Add its address to ``addresses``, and the rest of it to ``options``."""
         if isinstance(host, six.string_types):
-            found = url_options(host)
-            addresses.append((found.pop("host", "localhost"), found.pop("port", 6379)))
+            found = self._parse_url(host)
+            addresses.append((found.pop("host"), found.pop("port")))
             for name, value in found.items():
                 options.setdefault(name, value)
             return host
+        if is_client(host) or isinstance(host, RedisCluster):
+            raise ValueError("Of redis-py's clients, hosts can have one RedisCluster and nothing else.")
         addresses.append(check_address("host, if no URL,", host))
         return url_of(*addresses[-1])
+
+    def _parse_url(self, url):
+        """Return the options in ``url``."""
+        scheme, options = parse_url(url)
+        shown = without_password(url)
+        if scheme == "unix" or options.pop("db", 0):
+            raise ValueError("%s must be a redis:// or rediss:// URL without a database, as a cluster has one." % shown)
+        check_tls(shown, options, scheme == "rediss", "write rediss://")
+        return dict(options, ssl=True) if scheme == "rediss" else options
 
     @property
     def ring_size(self):

@@ -2,12 +2,15 @@
 from __future__ import unicode_literals
 
 import base64
+import functools
 import hashlib
 import struct
+import sys
 import time
 
-import msgpack
 import six
+
+from .whole_msgpack import msgpack
 
 try:
     from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -25,20 +28,37 @@ LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")
 
 
 #: {number of bits of a length: arguments for ``msgpack.unpackb``} for those before, which allow twice as much at most.
-OPTIONS_FOR = {bits: dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, 2 ** bits)) for bits in range(32)}
+OPTIONS_FOR = {bits: dict(UNPACK_OPTIONS, **dict.fromkeys(LENGTHS, 2 ** bits)) for bits in range(63)}
 
 
-#: The types that msgpack can pack, besides dicts and lists.
+def unpackb(body):
+    return msgpack.unpackb(body, **OPTIONS_FOR[len(body).bit_length()])
+
+
+if not LENGTHS:
+    unpackb = functools.partial(msgpack.unpackb, **UNPACK_OPTIONS)
+
+
+#: The types that msgpack can pack, besides dicts and lists, and take as keys. ExtType is a tuple.
 SCALARS = six.integer_types + (six.text_type, six.binary_type, bytearray, memoryview, float, bool, type(None))
+SCALARS += tuple(getattr(msgpack, name) for name in ("ExtType", "Timestamp") if hasattr(msgpack, name))
 
 
-#: What the versions of msgpack raise for a body that is not msgpack. Other exceptions come from elsewhere, for example
-#: from a signal handler.
-UNPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.UnpackException)
+#: How every Fernet token begins, and no message that is not encrypted: a 0x80 and four zeros, in URL-safe base64.
+TOKEN = b"gAAAAA"
+
+
+#: What the versions of msgpack raise for a message that they can't pack, or a body that is not msgpack. Other errors
+#: come from elsewhere: from a signal handler, for example.
+MSGPACK_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError, msgpack.UnpackException)
 
 
 class BadMessage(ValueError):
     """A body that is not a message. The text gives the reason, but never the content."""
+
+
+class WrongKeys(BadMessage):
+    """A body that readers with other keys may well be able to read."""
 
 
 def make_fernet(key):
@@ -55,15 +75,34 @@ def make_fernet(key):
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(six.ensure_binary(key, "utf-8")).digest()))
 
 
-def unpackable(value):
-    """Return the name of the first type inside ``value`` that msgpack can't pack, or None."""
+def flaw(value):
+    """Return why ``value`` can't be packed, or can't be unpacked after that, naming a type; None if no type is why."""
+    if isinstance(value, SCALARS):
+        return None
     if isinstance(value, dict):
-        parts = list(value) + list(value.values())
-    elif isinstance(value, (list, tuple)):
-        parts = value
-    else:
-        return None if isinstance(value, SCALARS) else type(value).__name__
-    return next((name for name in map(unpackable, parts) if name), None)
+        return first(flaw_of_key, value) or first(flaw, value.values())
+    if isinstance(value, (list, tuple)):
+        return first(flaw, value)
+    if is_lazy(value):
+        name = "%s.%s" % (type(value).__module__, type(value).__name__)
+        return "%s is a lazy text; call %s() on it" % (name, six.text_type.__name__)
+    return "%s has no form in msgpack" % type(value).__name__
+
+
+def flaw_of_key(key):
+    if isinstance(key, (list, tuple, dict)) and not isinstance(key, SCALARS):
+        return "%s can't be the key of a dict: a receiver would get a list or dict instead" % type(key).__name__
+    return flaw(key)
+
+
+def first(function, values):
+    return next((found for found in map(function, values) if found), None)
+
+
+def is_lazy(value):
+    """Return True if ``value`` is what Django's ``gettext_lazy`` and its like return."""
+    django = sys.modules.get("django.utils.functional")
+    return django is not None and isinstance(value, django.Promise)
 
 
 class Codec(object):
@@ -75,18 +114,25 @@ class Codec(object):
     """
 
     def __init__(self, keys=None, max_age=70):
-        self.crypter = MultiFernet([make_fernet(key) for key in keys]) if keys else None
+        fernets = [make_fernet(key) for key in keys or ()]  # first: without cryptography there is no MultiFernet
+        self.crypter = MultiFernet(fernets) if fernets else None
         self.max_age = max_age
 
     def encode(self, message):
-        """Return the body of ``message``, a dict. TypeError names the type that msgpack can't pack."""
+        """Return the body of ``message``, a dict. TypeError names what can't be packed, or unpacked after that."""
         return self.encrypt(self.pack(message))
 
     def pack(self, message):
         """Do ``encode`` without the encryption."""
         try:
-            return msgpack.Packer(use_bin_type=True).pack(message)
-        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            try:
+                # This takes neither tuples nor subclasses, so every key in the message can be unpacked as one.
+                return msgpack.Packer(use_bin_type=True, strict_types=True).pack(message)
+            except TypeError:
+                packed = msgpack.Packer(use_bin_type=True).pack(message)
+                unpackb(packed)  # faster than to look at the types of all keys
+                return packed
+        except MSGPACK_ERRORS as error:
             six.raise_from(TypeError(self._reason(message, error)), None)
 
     def encrypt(self, packed):
@@ -101,11 +147,11 @@ class Codec(object):
     def _reason(self, message, error):
         # msgpack's own message may quote the value, so it is not passed on.
         try:
-            name = unpackable(message)
+            reason = flaw(message)
         except RuntimeError:
             return "nested too deeply"
-        if name:
-            return "%s has no form in msgpack" % name
+        if reason:
+            return reason
         # msgpack before 1.0 raises subclasses of these.
         reasons = [
             (UnicodeError, "text that is not valid Unicode"), (OverflowError, "an integer is beyond 64 bits"),
@@ -124,15 +170,18 @@ class Codec(object):
         try:
             return self.crypter.decrypt(body, self.max_age)
         except InvalidToken:
-            raise BadMessage(self._distrust(body))
+            raise self._distrust(body)
 
     def _distrust(self, body):
+        """Return the exception for a body that can't be decrypted."""
+        if not body.startswith(TOKEN):
+            return WrongKeys("it is not encrypted, but this process has keys")
         try:
             self.crypter.decrypt(body)  # of any age
         except InvalidToken:
-            return "it can't be decrypted: a wrong key, or changed on the way"
+            return WrongKeys("it is encrypted by a key that this process does not have, or was changed on the way")
         age = time.time() - encrypted_at(body)
-        return (
+        return BadMessage(
             "by the clocks it was sent %d seconds %s, which is more than a message lives: those of the machines differ"
             % (abs(age), "ago" if age > 0 else "from now")
         )
@@ -140,8 +189,10 @@ class Codec(object):
     def unpack(self, body):
         """Return the message in a body that is not encrypted. BadMessage if there is none."""
         try:
-            message = msgpack.unpackb(body, **(OPTIONS_FOR[len(body).bit_length()] if LENGTHS else UNPACK_OPTIONS))
-        except UNPACK_ERRORS as error:
+            message = unpackb(body)
+        except MSGPACK_ERRORS as error:
+            if self.crypter is None and body.startswith(TOKEN):
+                raise WrongKeys("it is encrypted, but this process has no keys")
             six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
             raise BadMessage("it is a %s, not a map" % type(message).__name__)

@@ -1,6 +1,9 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
+import logging
+import re
+
 import six
 from asgiref.base_layer import BaseChannelLayer
 from redis.exceptions import RedisError
@@ -10,18 +13,29 @@ from .codec import Codec, make_fernet
 from .delivery import statistics
 from .delivery.background import BACKGROUND_EXTENSIONS, Background
 from .delivery.envelope import LARGEST_BODY, Envelope
-from .delivery.full import FullChannels
 from .delivery.groups import Groups
 from .delivery.inbox import Inbox
+from .delivery.losses import Losses, refused_messages
 from .delivery.pops import OpenPops
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
 from .server.breaker import copied
-from .server.connections import client_for_address, client_for_url, is_outage, url_of, without_password
+from .server.connections import (
+    check_client_options,
+    client_for_address,
+    client_for_url,
+    is_client,
+    is_outage,
+    url_of_client,
+)
 from .server.forks import PerProcess
-from .server.keys import Keys
-from .server.shard import Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last from here
+from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
+from .server.options import check_options
+from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
+from .server.urls import without_password
+
+logger = logging.getLogger(__name__)
 
 
 class Parts(object):
@@ -36,18 +50,21 @@ class Parts(object):
         self.shards = Shards(lambda: layer.ring_size, layer.make_shard)
         self.inbox = Inbox()
         self.pops = OpenPops()
-        self.full = FullChannels()
+        self.losses = Losses(counter_lives)
         envelope = self.envelope = Envelope(
             layer.codec, layer.serialize, layer.deserialize,
             layer.has_own("serialize") and layer.has_own("deserialize"), layer.max_message_size, layer.MessageTooLarge,
         )
+        #: The layer's ``on_send`` if a subclass overrides it, else None.
+        self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, layer.non_local_name, layer.expiry,
+            self.shards, self.inbox, self.pops, envelope, self.losses, layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
-            self.shards, self.sender, envelope, self.full, lambda: layer.group_expiry, counter_lives, layer.get_capacity
+            self.shards, self.sender, envelope, self.losses, lambda: layer.group_expiry, counter_lives,
+            layer.get_capacity, self.on_send,
         )
         self.statistics = statistics.Statistics(self.shards)
         self.background = Background(self.receiver, self.inbox, layer.receive_blocking, layer.return_message)
@@ -101,12 +118,12 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self,
         expiry=60,
         hosts=None,
-        prefix="asgi:",
+        prefix=DEFAULT_PREFIX,
         group_expiry=86400,
         capacity=100,
         channel_capacity=None,
         symmetric_encryption_keys=None,
-        stats_prefix="asgi-meta:",
+        stats_prefix=DEFAULT_STATS_PREFIX,
         connection_kwargs=None,
         *own,
         **options
@@ -131,6 +148,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         check_text("stats_prefix", stats_prefix)
         self.prefix = prefix
         self.stats_prefix = stats_prefix
+        statistics.log_if_shared(prefix, stats_prefix)
         self.client_prefix = random_text(8)
         self.connection_kwargs = self._check_connection_kwargs(connection_kwargs)
         self.codec = Codec(self._check_keys(symmetric_encryption_keys), expiry + 10)
@@ -142,16 +160,18 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self.hosts = self.setup_hosts(hosts, **own)
 
     def _check_connection_kwargs(self, connection_kwargs):
-        options = dict(connection_kwargs or {})
+        options = check_options("connection_kwargs", connection_kwargs or {})
+        self.check_timeout(options)
+        return options
+
+    def check_timeout(self, options):
+        """Raise ValueError if connections with these keyword arguments can't wait as long as a blocking receive."""
         timeout = options.get("socket_timeout")
         if timeout is not None and timeout < self.blpop_timeout:
             raise ValueError(
                 "socket_timeout must be at least %s seconds, the longest wait of a blocking receive, not %r."
                 % (self.blpop_timeout, timeout)
             )
-        if options.get("decode_responses"):
-            raise ValueError("decode_responses must be off: messages are bytes.")
-        return options
 
     def _check_keys(self, keys):
         return keys if keys is None else check_list("symmetric_encryption_keys", keys)
@@ -170,8 +190,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     __repr__ = __str__
 
     def _describe_hosts(self):
-        """Return ``self.hosts`` without passwords."""
-        return [without_password(host) for host in self.hosts]
+        """Return ``self.hosts`` without passwords. What is no URL describes a client."""
+        return [without_password(host) if "://" in host else host for host in self.hosts]
 
     # Where the shards are: subclasses say that.
 
@@ -252,6 +272,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         self.valid_channel_name(channel)
         parts.envelope.check(message)
         body = parts.envelope.seal(message, channel, channel if "!" in channel else None)
+        if parts.on_send is not None:
+            parts.on_send(channel, message)
         queue = self.non_local_name(channel)
         capacity = self.get_capacity(queue)
         try:
@@ -259,7 +281,17 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         except RedisError as error:
             six.raise_from(self._refusal(error), None)
         if not is_sent:
+            parts.losses.add({refused_messages(queue, capacity): 1})
             raise self.ChannelFull("%s holds %s messages, its capacity." % (queue, capacity))
+
+    def on_send(self, channel, message):
+        """
+        Do nothing; a subclass may override this to observe messages. It must not change them.
+
+        It is called before a message is sent: once by ``send``, and by ``send_group`` once for each member of the
+        group. If it raises an exception, the caller of ``send`` or ``send_group`` gets that, and nothing is sent, not
+        to other members of the group either. Messages are observed even if their channels then turn out to be full.
+        """
 
     def _refusal(self, error):
         """
@@ -300,7 +332,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """Put a message that was received, but is no longer wanted, back at the head of its queue."""
         parts, queue = self._parts, self.non_local_name(channel)
         if "!" in channel:
-            parts.inbox.put_back(queue, channel, lambda: message, self.expiry)
+            parts.inbox.put_back(queue, channel, message, self.expiry)
         else:
             parts.sender.return_message(queue, parts.envelope.seal(message, channel))
 
@@ -395,8 +427,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Delete all messages, groups and statistics of this layer, on all shards, before returning.
 
-        That is every key that begins with ``prefix`` or ``stats_prefix``, in small steps that do not block the server,
-        and the messages in this process's memory.
+        That is in small steps that do not block the server. Keys of other applications stay, also if ``prefix`` or
+        ``stats_prefix`` is empty. The messages in this process's memory go too.
         """
         parts = self._parts
         parts.inbox.clear()
@@ -409,8 +441,8 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     A channel layer over one Redis server, or several that share the messages (shards).
 
     :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        or of (host, port) pairs (default ``[("localhost", 6379)]``). All processes must have the same list, in the
-        same order.
+        of (host, port) pairs, which mean database 0, or of redis-py's clients (default ``[("localhost", 6379)]``). All
+        processes must have the same list, in the same order.
     :param host, port, db: a shorthand for one server.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
@@ -419,30 +451,55 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     own_arguments = ("host", "port", "db")
 
     def setup_hosts(self, hosts, host=None, port=None, db=None):
+        pair_db = 0
         if (host, port, db) != (None, None, None):
             if hosts is not None:
                 raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
-            hosts = [(host or "localhost", port or 6379)]
-            if db is not None:
-                self.connection_kwargs["db"] = db
+            hosts = [(host or "localhost", 6379 if port is None else port)]
+            pair_db = self._check_db(db)
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
         if not hosts:
             raise ValueError("hosts must have at least one server.")
-        self._clients = []
-        return [self._setup_host(host) for host in hosts]
+        self._places = [self._setup_host(host, pair_db) for host in hosts]
+        urls = [
+            host if isinstance(host, six.string_types) else url_of_client(place.client())
+            for host, place in zip(hosts, self._places)
+        ]
+        if pair_db != (self.connection_kwargs.get("db") or 0) and db is None:
+            self._warn_of_database_0([url for host, url in zip(hosts, urls) if isinstance(host, (list, tuple))])
+        return urls
 
-    def _setup_host(self, host):
-        """Make the client for one of ``hosts``, and return its URL."""
+    def _check_db(self, db):
+        """Return the database that ``db`` and ``connection_kwargs`` mean together."""
+        db = check_options("host, port and db", {"db": db})["db"]
+        return (self.connection_kwargs.get("db") or 0) if db is None else db
+
+    def _setup_host(self, host, pair_db):
+        """Return the ``Place`` of one of ``hosts``. ``pair_db``: the database if it is a pair."""
+        if is_client(host):
+            options = host.connection_pool.connection_kwargs
+            check_client_options(options)
+            self.check_timeout(options)
+            return OwnClient(host)
         if isinstance(host, six.string_types):
-            self._clients.append(client_for_url(host, self.connection_kwargs))
-            return host
-        name, port = check_address("host, if no URL,", host)
-        self._clients.append(client_for_address(name, port, self.connection_kwargs))
-        return url_of(name, port, self.connection_kwargs.get("db") or 0)
+            client = client_for_url(host, self.connection_kwargs)
+            self.check_timeout(client.connection_pool.connection_kwargs)
+            return Place(client)
+        name, port = check_address("host, if no URL and no synchronous client of redis-py for one server,", host)
+        return Place(client_for_address(name, port, dict(self.connection_kwargs, db=pair_db)))
+
+    def _warn_of_database_0(self, urls):
+        """Log a WARNING that the ``db`` of ``connection_kwargs`` is not that of the pairs that mean ``urls``."""
+        if urls:
+            db = self.connection_kwargs["db"]
+            logger.warning(
+                "connection_kwargs has db %d, but a (host, port) pair means database 0, as in release 1.4. For "
+                "database %d, write %s instead.", db, db, ", ".join(re.sub("0$", "%d" % db, url) for url in urls),
+            )
 
     @property
     def ring_size(self):
-        return len(self._clients)
+        return len(self._places)
 
     def place(self, index):
-        return Place(self._clients[index])
+        return self._places[index]

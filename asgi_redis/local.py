@@ -10,6 +10,7 @@ import six
 from redis.exceptions import RedisError
 
 from .core import BaseRedisChannelLayer, RedisChannelLayer
+from .delivery.losses import dropped_group_messages
 from .ipc import ipc_layer
 from .server.connections import is_outage
 from .server.times import monotonic
@@ -78,15 +79,21 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self.valid_channel_name(channel)
         if not is_normal(channel):
             return super(RedisLocalChannelLayer, self).send(channel, message)
-        self._parts.envelope.check(message)
+        parts = self._parts
+        parts.envelope.check(message)
+        if parts.on_send is not None:
+            parts.on_send(channel, message)
+        self._send_here(channel, message)
+
+    send.__doc__ = RedisChannelLayer.send.__doc__
+
+    def _send_here(self, channel, message):
         try:
             self._local.send(channel, message)
         except self.local_layer.ChannelFull as error:
             if isinstance(error, RedisError):  # its server is unavailable
                 raise
             six.raise_from(self.ChannelFull("The local layer's %s holds its capacity." % channel), None)
-
-    send.__doc__ = RedisChannelLayer.send.__doc__
 
     def send_group(self, group, message):
         self.valid_group_name(group)
@@ -100,9 +107,11 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         for channel in channels:
             if is_normal(channel):
                 try:
-                    self.send(channel, message)
+                    self._send_here(channel, message)
                 except self.ChannelFull:
-                    self._parts.full.add({channel: 1}, {channel: self.local_layer.get_capacity(channel)})
+                    self._parts.losses.add({
+                        dropped_group_messages(channel, self.local_layer.get_capacity(channel)): 1
+                    })
         return [channel for channel in channels if not is_normal(channel)]
 
     # Receiving.

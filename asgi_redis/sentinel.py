@@ -8,13 +8,17 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import REDIS_PY, connect_options, is_outage
+from .server.connections import REDIS_PY, client_for_address, connect_options, is_outage
+from .server.options import check_options
 from .server.shard import Place
 from .server.times import monotonic
 
 #: How long a Sentinel may take to reply before the next one is asked, in seconds, unless ``sentinel_kwargs`` say
 #: otherwise.
 SENTINEL_TIMEOUT = 2
+
+#: Options that redis-py's ``Sentinel`` has for itself and its pools.
+MANAGER_OPTIONS = ("min_other_sentinels", "force_master_ip", "check_connection")
 
 #: A master that replied late may have been hanging, and been replaced. It does not learn of that until the Sentinels
 #: tell it, up to ten seconds later. So the Sentinels are asked for DOUBT_FOR seconds, once every DOUBT_INTERVAL.
@@ -92,7 +96,11 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         if self.connection_kwargs.get("ssl") and REDIS_PY < (4, 1):
             raise ValueError("TLS to servers that Sentinels name needs redis-py 4.1 or newer.")
         hosts = [check_address("Sentinel", host) for host in hosts]
-        sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **(sentinel_kwargs or {}))
+        sentinel_kwargs = check_options("sentinel_kwargs", sentinel_kwargs or {})
+        sentinel_kwargs = dict({"socket_timeout": SENTINEL_TIMEOUT}, **sentinel_kwargs)
+        for where, options in (("sentinel_kwargs", sentinel_kwargs), ("connection_kwargs", self.connection_kwargs)):
+            of_connections = {name: value for name, value in options.items() if name not in MANAGER_OPTIONS}
+            client_for_address("localhost", 26379, of_connections, where)  # ValueError if redis-py does not have one
         self._sentinel = Sentinel(
             hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
         )

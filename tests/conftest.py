@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 import binascii
 import functools
 import os
+import time
 
 import pytest
 import six
@@ -39,6 +40,7 @@ def make_layer():
 
     yield make
     for layer in made:
+        patience.silence(layer)
         layer.flush()
 
 
@@ -70,6 +72,18 @@ def hurry(monkeypatch):
 def hurried_outages(monkeypatch):
     """Layers find out sooner that a shard is unavailable, for tests of what comes after that."""
     patience.hurry_outages(monkeypatch)
+
+
+@pytest.fixture
+def wall_clock(monkeypatch):
+    """``wall_clock(seconds)``: let the clock that encryption goes by stand still, so much ahead of now, or behind."""
+    now = int(time.time())
+
+    def set_clock(seconds):
+        monkeypatch.setattr("cryptography.fernet.time.time", lambda: float(now + seconds))
+
+    yield set_clock
+    monkeypatch.undo()
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from asgi_redis import RedisChannelLayer
 
 from . import servers
+from .patience import silence
 
 COMMON = {
     str("database"): None,
@@ -58,7 +59,6 @@ def making_layers(shards=1):
     finally:
         for layer in made:
             layer.flush()
-            if layer._parts.full._timer is not None:
-                layer._parts.full._timer.cancel()  # else it logs in another test
+            silence(layer)
             for index in range(layer.ring_size):
                 layer.connection(index).connection_pool.disconnect()

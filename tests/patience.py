@@ -8,7 +8,11 @@ from redis.exceptions import ConnectionError, TimeoutError
 from asgi_redis.server import times
 
 #: Seconds until a message must have been received again, beyond the wait of a blocking receive.
-FOUND_WITHIN = 8
+FOUND_WITHIN = 15
+
+#: A ``blpop_timeout``, in seconds, that no test waits for, and how soon a blocking receive that ends earlier must do
+#: so: even a very busy machine does not confuse the two.
+LONG_WAIT, AT_ONCE = 30, 15
 
 
 def hurry(layer, reply=0.3):
@@ -38,6 +42,18 @@ def hurry_outages(monkeypatch, repeat=0.2, patience=0.5):
     monkeypatch.setattr(times, "LONGEST_PATIENCE", patience)
 
 
+def clock_of(module, monkeypatch):
+    """Return a function that sets the clock of ``module``, one of the package, forward by some seconds."""
+    passed = [0]
+    monotonic = module.monotonic
+    monkeypatch.setattr(module, "monotonic", lambda: monotonic() + passed[0])
+
+    def let_pass(seconds):
+        passed[0] += seconds
+
+    return let_pass
+
+
 def receive_within(layer, channels, seconds=FOUND_WITHIN, count=1):
     """
     The first ``count`` messages that non-blocking receives find, as (channel, message); fewer after ``seconds``.
@@ -65,7 +81,7 @@ def attempt(call, *args, **kwargs):
         return error
 
 
-def until(check, what, seconds=5):
+def until(check, what, seconds=AT_ONCE):
     """Wait until ``check()`` is true, and return what it returned. AssertionError with ``what`` after ``seconds``."""
     deadline = time.time() + seconds
     while True:
@@ -74,6 +90,13 @@ def until(check, what, seconds=5):
             return found
         assert time.time() < deadline, "Not in %g seconds: %s." % (seconds, what)
         time.sleep(0.002)
+
+
+def silence(layer):
+    """Let ``layer`` log no more losses: the log would be that of another test."""
+    timer = layer._parts.losses._timer
+    if timer is not None:
+        timer.cancel()
 
 
 def unpacks(frame):

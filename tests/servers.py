@@ -13,9 +13,12 @@ import time
 import redis
 
 from asgi_redis.server.connections import call
-from asgi_redis.tools.embedded import PATIENCE, Server, free_port
+from asgi_redis.tools.embedded import Server, free_port
 
 from . import acl
+
+#: How long, in seconds, anything may take. Sentinels that do not agree at first try again after 12 seconds.
+PATIENCE = 60
 
 #: The bus of a cluster node listens at its port + 10000.
 CLUSTER_PORTS = 55000
@@ -56,20 +59,24 @@ def client_of(layer, index=0):
     return redis.StrictRedis(connection_pool=redis.ConnectionPool(pool.connection_class, **options))
 
 
-def message_keys(client, layer):
-    """The keys in Redis that hold messages of ``layer``, wait for readers, or are those of groups: a list of texts."""
-    kept = re.compile("#origin$|#session#[0-9a-f]+$|#noted$")
-    names = sorted(key.decode("utf-8") for key in client.scan_iter(layer.prefix.replace(":", "[:]") + "*"))
-    return [name for name in names if not kept.search(name)]
-
-
 def calls(client):
-    """{command: how often the server has run it}, those within scripts too. Redis before 5 takes EVALSHA for EVAL."""
+    """
+    {command: how often the server has run it}, those within scripts too.
+
+    EVALSHA counts as EVAL: before Redis 5, a server without replicas counts it so about once a second for each script.
+    """
     counted = collections.Counter()
     for name, values in client.info("commandstats").items():
         command = name.split("_", 1)[1].split("|")[0]
         counted["eval" if command == "evalsha" else command] += values["calls"]
     return counted
+
+
+def message_keys(client, layer):
+    """The keys in Redis that hold messages of ``layer``, wait for readers, or are those of groups: a list of texts."""
+    kept = re.compile("#origin$|#session#[0-9a-f]+$|#noted$")
+    names = sorted(key.decode("utf-8") for key in client.scan_iter(layer.prefix.replace(":", "[:]") + "*"))
+    return [name for name in names if not kept.search(name)]
 
 
 def eventually(check, what):

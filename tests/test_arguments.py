@@ -8,11 +8,13 @@ import redis
 import six
 from redis.exceptions import ConnectionError
 
-from asgi_redis import RedisChannelLayer, codec
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, codec
 from asgi_redis.core import BaseRedisChannelLayer
+from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
+from .conftest import needs_cluster
 
 
 def test_positions_of_the_arguments():
@@ -47,13 +49,38 @@ def address(client):
     ({"port": 6380}, ("localhost", 6380, 0)),
     ({"db": 2}, ("localhost", 6379, 2)),
     ({"hosts": [("redis", 6380)]}, ("redis", 6380, 0)),
-    ({"hosts": [["redis", 6380]], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
+    ({"hosts": [["redis", "6380"]]}, ("redis", 6380, 0)),
     ({"hosts": ["redis://redis:6380/5"]}, ("redis", 6380, 5)),
+    ({"hosts": ["redis://redis:6380"], "connection_kwargs": {"db": 3}}, ("redis", 6380, 3)),
+    ({"hosts": ["redis://redis:6380"], "connection_kwargs": {"db": "3"}}, ("redis", 6380, 3)),
     ({"host": "redis", "connection_kwargs": {"db": 4}}, ("redis", 6379, 4)),
+    ({"host": "redis", "db": 0, "connection_kwargs": {"db": 4}}, ("redis", 6379, 0)),
+    ({"host": "redis", "port": "6380", "db": "4"}, ("redis", 6380, 4)),
 ])
-def test_where_the_server_is(arguments, expected):
+def test_where_the_server_is(arguments, expected, caplog):
     layer = RedisChannelLayer(**{str(name): value for name, value in arguments.items()})
     assert address(layer.connection(0)) == expected
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("hosts, urls", [
+    ([("redis", 6380)], "redis://redis:6380/4"),
+    ([["a", 1], "redis://b:2/3", ("::1", 5)], "redis://a:1/4, redis://[::1]:5/4"),
+    (None, "redis://localhost:6379/4"),
+])
+def test_a_pair_is_database_0_as_in_release_1_4(hosts, urls, caplog):
+    layer = RedisChannelLayer(hosts=hosts, connection_kwargs={"db": 4})
+    assert address(layer.connection(0))[2] == 0
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(
+        "WARNING", "connection_kwargs has db 4, but a (host, port) pair means database 0, as in release 1.4. For "
+        "database 4, write %s instead." % urls,
+    )]
+
+
+def test_sentinel_honours_db(caplog):
+    layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", 26379)], services=["alpha"], connection_kwargs={"db": "4"})
+    assert layer.connection(0).connection_pool.connection_kwargs["db"] == 4
+    assert caplog.text == ""
 
 
 def test_an_ipv6_address():
@@ -66,6 +93,12 @@ def test_an_ipv6_address():
     ({"hosts": []}, ValueError, "at least one"),
     ({"hosts": [("localhost",)]}, ValueError, "pair"),
     ({"hosts": [6379]}, ValueError, "pair"),
+    ({"hosts": [("localhost", "abc")]}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("localhost", 65536)]}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("localhost", None)]}, ValueError, "port must be from 1 to 65535"),
+    ({"port": 0}, ValueError, "port must be from 1 to 65535"),
+    ({"hosts": [("redis://localhost", 6379)]}, ValueError, "host must not have a / or an @"),
+    ({"db": "x"}, TypeError, "db must be a whole number, not"),
     ({"hosts": [("localhost", 6379)], "db": 1}, ValueError, "together with hosts"),
     ({"symmetric_encryption_keys": "secret"}, ValueError, "symmetric_encryption_keys must be a list"),
     ({"symmetric_encryption_keys": [7]}, ValueError, "text or bytes"),
@@ -88,6 +121,71 @@ def test_bad_arguments(arguments, error, words):
     assert words in str(raised.value)
 
 
+BAD_OPTIONS = [
+    ("redis://", TypeError, "must be a dict of redis-py's options, not "),
+    ([("db", 4)], TypeError, "must be a dict of redis-py's options, not list"),
+    ({4: "db"}, TypeError, "must have names of options as keys, not int"),
+    ({"db": "four"}, TypeError, "db must be a whole number, not "),
+    ({"db": -1}, ValueError, "db must not be negative, as -1 is"),
+    ({"db": True}, TypeError, "db must be a whole number, not bool"),
+    ({"password": 1234}, TypeError, "password must be text, not int"),
+    ({"username": ["user"]}, TypeError, "username must be text, not list"),
+    ({"socket_timeout": "10"}, TypeError, "socket_timeout must be a number of seconds, not "),
+    ({"socket_timeout": float("nan")}, ValueError, "socket_timeout must be a positive number of seconds, not nan"),
+    ({"socket_connect_timeout": 0}, ValueError, "socket_connect_timeout must be a positive number of seconds, not 0"),
+    ({"socket_keepalive": "no"}, TypeError, "socket_keepalive must be True or False, not "),
+    ({"socket_keepalive_options": [1]}, TypeError, "socket_keepalive_options must be a dict, not list"),
+    ({"max_connections": 1.5}, TypeError, "max_connections must be a whole number, not float"),
+    ({"ssl": "no"}, TypeError, "ssl must be True or False, not "),
+    ({"ssl": True, "ssl_cert_reqs": "CERT_NONE"}, ValueError, "ssl_cert_reqs must be one of none, optional, required"),
+    ({"ssl": True, "ssl_ca_certs": 1}, TypeError, "ssl_ca_certs must be text, not int"),
+    ({"ssl_ca_certs": "/ca.pem"}, ValueError, "ssl_ca_certs is for connections with TLS only: give ssl=True too"),
+    ({"host": "localhost"}, ValueError, "must have no host: hosts says where the servers are"),
+    ({"colour": "red"}, ValueError, "has no option 'colour'"),
+]
+
+
+@pytest.mark.parametrize("layer_class", [RedisChannelLayer, RedisSentinelChannelLayer])
+@pytest.mark.parametrize("options, error, words", BAD_OPTIONS)
+def test_bad_connection_kwargs(layer_class, options, error, words):
+    if "ssl" in options and layer_class is RedisSentinelChannelLayer and REDIS_PY < (4, 1):
+        pytest.skip("TLS to servers that Sentinels name needs redis-py 4.1 or newer")
+    with pytest.raises(error) as raised:
+        layer_class(hosts=[("127.0.0.1", 1)], connection_kwargs=options)
+    assert str(raised.value).startswith("connection_kwargs") and words in str(raised.value)
+
+
+@pytest.mark.parametrize("options, error, words", BAD_OPTIONS)
+def test_bad_sentinel_kwargs(options, error, words):
+    with pytest.raises(error) as raised:
+        RedisSentinelChannelLayer(hosts=[("127.0.0.1", 1)], sentinel_kwargs=options)
+    assert str(raised.value).startswith("sentinel_kwargs") and words in str(raised.value)
+
+
+def test_options_of_the_manager_of_sentinels_are_accepted():
+    options = {"min_other_sentinels": 1, "check_connection": True}
+    layer = RedisSentinelChannelLayer(hosts=[("127.0.0.1", 1)], services=["alpha"], connection_kwargs=options)
+    assert layer._sentinel.min_other_sentinels == 1
+    assert layer.connection(0).connection_pool.connection_kwargs["socket_timeout"] == 5
+
+
+@needs_cluster
+def test_options_of_the_client_of_a_cluster_are_accepted():
+    RedisClusterChannelLayer(connection_kwargs={"require_full_coverage": False, "socket_timeout": 10})
+
+
+@needs_cluster
+def test_bad_connection_kwargs_of_a_cluster():
+    for options, words in (({"colour": "red"}, "has no option 'colour'"), ({"db": 4}, "must have no db")):
+        with pytest.raises(ValueError) as raised:
+            RedisClusterChannelLayer(connection_kwargs=options)
+        assert words in str(raised.value)
+
+
+def test_an_empty_list_of_services_means_all():
+    assert RedisSentinelChannelLayer(services=[])._services is None
+
+
 def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer, monkeypatch):
     make_layer(connection_kwargs={"socket_timeout": 5})
     monkeypatch.setattr(RedisChannelLayer, "blpop_timeout", 1)
@@ -97,6 +195,7 @@ def test_a_socket_timeout_as_long_as_the_wait_is_accepted(make_layer, monkeypatc
 
 def test_encryption_without_cryptography_says_what_to_install(monkeypatch):
     monkeypatch.setattr(codec, "Fernet", None)
+    monkeypatch.delattr(codec, "MultiFernet")
     with pytest.raises(ValueError) as raised:
         RedisChannelLayer(symmetric_encryption_keys=["secret"])
     assert "pip install asgi_redis[cryptography]" in str(raised.value)

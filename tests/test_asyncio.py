@@ -9,13 +9,14 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
+from .patience import AT_ONCE, LONG_WAIT
 
 
 def run(coroutine):
     """``asyncio.run``, which Python 3.6 does not have."""
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(asyncio.wait_for(coroutine, 30))
+        return loop.run_until_complete(asyncio.wait_for(coroutine, 60))
     finally:
         loop.close()
 
@@ -23,13 +24,10 @@ def run(coroutine):
 async def until_blocked(layer, shards):
     """Return once somebody waits on each of the first ``shards`` shards."""
     for index in range(shards):
-        client = servers.client_of(layer, index)
-        for _ in range(500):
-            if client.info("clients")["blocked_clients"]:
-                break
+        client, deadline = servers.client_of(layer, index), time.time() + AT_ONCE
+        while not client.info("clients")["blocked_clients"]:
+            assert time.time() < deadline, "nobody waits"
             await asyncio.sleep(0.01)
-        else:
-            raise AssertionError("nobody waits")
 
 
 def test_the_extensions_are_named(layer):
@@ -112,13 +110,15 @@ def test_what_comes_after_a_cancel_is_not_lost(make_layer, shards, channel):
 
 
 def test_a_cancelled_receive_ends_at_once(layer, client):
+    layer.blpop_timeout = LONG_WAIT
+
     async def receive():
         waiting = asyncio.ensure_future(layer.receive_async(["normal"]))
         await until_blocked(layer, 1)
         waiting.cancel()
         begun = time.time()
         while client.info("clients")["blocked_clients"]:
-            assert time.time() - begun < 3
+            assert time.time() - begun < AT_ONCE
             await asyncio.sleep(0.005)
 
     run(receive())

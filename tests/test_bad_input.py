@@ -1,9 +1,11 @@
 """Bad names and messages are refused before anything is sent; bad bodies are dropped."""
 from __future__ import unicode_literals
 
+import collections
 import datetime
 import logging
 
+import msgpack
 import pytest
 import six
 
@@ -83,12 +85,25 @@ def recursive():
     return message
 
 
+Point = collections.namedtuple(str("Point"), "x y")
+
+
+class Hashable(list):
+    def __hash__(self):
+        return 1
+
+
 UNPACKABLE = [
     ({"when": [datetime.datetime(2020, 1, 2)]}, "datetime"),
     ({"secret": {"set": {"s3cr3t"}}}, "set"),
     ({datetime.date(2020, 1, 2): 1}, "date"),
     ({"secret": object()}, "object"),
-    ({"n": 2 ** 64}, "64 bits"),
+    ({"n": [2 ** 64]}, "64 bits"),
+    ({-2 ** 63 - 1: "s3cr3t"}, "beyond 64 bits"),
+    ({("s3cr3t", 1): 1}, "tuple"),
+    ({"list": [{"nested": {("s3cr3t",): 1}}]}, "tuple can't be the key"),
+    ({Point("s3cr3t", 1): 1}, "Point"),
+    ({Hashable(["s3cr3t"]): 1}, "Hashable"),
     (recursive(), "nested too deeply"),
 ]
 if six.PY3:
@@ -111,6 +126,17 @@ def test_a_message_that_can_not_be_packed(make_layer, client, message, words, ke
         assert "s3cr3t" not in str(raised.value)
     assert layer.global_statistics()["messages_count"] == 0
     assert [key for key in client.keys("*") if b"normal" in key or b"process" in key] == []
+
+
+@pytest.mark.parametrize("key", [
+    "a", b"a", "\u00e9", 7, -7, 2 ** 64 - 1, 0.5, None, True, msgpack.ExtType(5, b"a"),
+])
+def test_other_keys_arrive_as_they_were_sent(layer, key):
+    message = {"list": [{"nested": {key: 1}}], key: 2}
+    layer.send("normal", message)
+    _, received = layer.receive(["normal"])
+    assert received == message
+    assert [type(name) for name in received["list"][0]["nested"]] == [type(key)]
 
 
 def push(layer, body, queue="normal"):

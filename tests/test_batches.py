@@ -1,17 +1,18 @@
 """Group sends to several channels of one process: one entry in Redis, handed out from memory."""
 from __future__ import unicode_literals
 
+import functools
 import logging
 import os
 import re
 import threading
-import time
 
 import pytest
 
-from asgi_redis.delivery import receiver
+from asgi_redis.delivery import inbox, receiver
 
 from . import servers
+from .patience import AT_ONCE, LONG_WAIT, clock_of
 from .test_blocking import Reader, wait_until_blocked
 from .test_messages import receive_all
 
@@ -101,14 +102,7 @@ def test_an_announcement_ends_when_nobody_reads(make_layer, client):
 @pytest.fixture
 def later(monkeypatch):
     """Call it, and readers find that six seconds have passed."""
-    passed = [0]
-    monotonic = receiver.monotonic
-    monkeypatch.setattr(receiver, "monotonic", lambda: monotonic() + passed[0])
-
-    def let_pass():
-        passed[0] += 6
-
-    return let_pass
+    return functools.partial(clock_of(receiver, monkeypatch), 6)
 
 
 def test_reading_keeps_announcing(make_layer, shards, later):
@@ -140,9 +134,9 @@ def test_handing_out_from_memory_keeps_announcing(batching, later):
 
 def test_announcing_costs_no_round_trip(layer, client):
     layer.receive(["process!"])
-    before = client.info("commandstats")["cmdstat_evalsha"]["calls"], client.info("stats")["total_connections_received"]
+    before = servers.calls(client)["eval"]
     layer.receive(["process!"])
-    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before[0] + 1
+    assert servers.calls(client)["eval"] == before + 1
 
 
 def test_only_process_specific_channels_are_announced(layer, client):
@@ -181,13 +175,13 @@ def test_flush_empties_the_memory(batching):
     assert batching.receive(["process!"]) == (None, None)
 
 
-def test_what_is_in_memory_expires(make_layer):
-    layer = make_layer(expiry=0.5)
+def test_what_is_in_memory_expires(layer, monkeypatch):
+    let_pass = clock_of(inbox, monkeypatch)
     join(layer, "process!a", "process!b", "process!c")
     layer.receive(["process!"])
     layer.send_group("crowd", {"n": 1})
     assert layer.receive(["process!"])[1] == {"n": 1}
-    time.sleep(0.6)
+    let_pass(layer.expiry + 1)
     assert layer.receive(["process!"]) == (None, None)
 
 
@@ -225,6 +219,7 @@ def test_threads_never_get_the_same_message_and_none_is_skipped(batching, block)
 
 def test_a_thread_that_waits_gets_what_another_brought_into_memory(make_layer):
     layer = make_layer()
+    layer.blpop_timeout = LONG_WAIT
     join(layer, *["process!%d" % number for number in range(3)])
     readers = [Reader(layer, ["process!"]) for _ in range(3)]
     wait_until_blocked(layer, 1, count=3)
@@ -232,7 +227,7 @@ def test_a_thread_that_waits_gets_what_another_brought_into_memory(make_layer):
     for reader in readers:
         reader.join()
     assert sorted(reader.found[0] for reader in readers) == ["process!0", "process!1", "process!2"]
-    assert max(reader.took for reader in readers) < 3
+    assert max(reader.took for reader in readers) < AT_ONCE
 
 
 # Losses.
@@ -245,7 +240,7 @@ def test_losses_are_logged_once_a_second_with_channel_and_number(layer, caplog):
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         for number in range(12):
             layer.send_group("crowd", {"n": number})
-        layer._parts.full.wait()  # what came since the first line
+        layer._parts.losses.wait()  # what came since the first line
     lines = [record.getMessage() for record in caplog.records]
     assert all("process!" in line for line in lines)
     assert [int(re.search("dropped ([0-9]+)", line).group(1)) for line in lines] == [10, 100]

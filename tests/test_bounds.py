@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import logging
+import re
 import time
 
 import msgpack
@@ -10,10 +11,12 @@ import redis
 from redis.exceptions import RedisError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.delivery import inbox
 from asgi_redis.tools.embedded import Server
 
+from . import servers
 from .faults.proxy import Proxy
-from .patience import receive_within
+from .patience import clock_of, receive_within
 
 # Batches in memory.
 
@@ -23,15 +26,36 @@ def join(layer, *channels):
         layer.group_add("crowd", channel)
 
 
-def test_members_of_a_batch_live_no_longer_than_its_message(make_layer):
-    layer = make_layer(expiry=2)
+def test_members_of_a_batch_live_no_longer_than_its_message(layer, client, monkeypatch):
+    let_pass = clock_of(inbox, monkeypatch)
     layer.receive(["process!"])
     join(layer, "process!a", "process!b", "process!c")
     layer.send_group("crowd", {"n": 1})
-    sent = time.time()
-    time.sleep(1.2)
+    [message_key] = client.lrange(layer.prefix + "process!", 0, -1)
+    client.pexpire(message_key, 20000)  # as if it had waited for 40 seconds
     assert layer.receive(["process!"])[1] == {"n": 1}
-    time.sleep(max(sent + 2.2 - time.time(), 0))
+    let_pass(21)
+    assert layer.receive(["process!"]) == (None, None)
+
+
+class Slow(RedisChannelLayer):
+    """Messages have expired by the time that they are unpacked."""
+
+    def deserialize(self, message):
+        client = servers.client_of(self)
+        for key in client.scan_iter("*#taken"):
+            if key.startswith(self.prefix.encode()):
+                client.delete(key)
+        return super(Slow, self).deserialize(message)
+
+
+def test_members_of_a_batch_whose_message_has_just_expired_get_nothing(make_layer):
+    other = make_layer()
+    layer = Slow(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
+    layer.receive(["process!"])
+    join(layer, "process!a", "process!b", "process!c")
+    layer.send_group("crowd", {"n": 1})
+    assert layer.receive(["process!"]) == ("process!a", {"n": 1})
     assert layer.receive(["process!"]) == (None, None)
 
 
@@ -58,9 +82,10 @@ def check_dropped_once(layer, caplog):
             found.append(layer.receive(["process!"]))
     assert found[-1] == ("process!a", {"after": True})
     assert layer.receive(["process!"]) == (None, None)
-    received = [name for name, message in found if message and message != {"after": True}]
-    assert len(caplog.records) == (1 if len(received) < 4 else 0)
-    assert all("process!" in record.getMessage() for record in caplog.records)
+    lost = 4 - len([name for name, message in found if message and message != {"after": True}])
+    assert [re.search("Dropped ([0-9]+) messages on process!", record.getMessage()).group(1)
+            for record in caplog.records] == ([str(lost)] if lost else [])
+    assert layer._parts.statistics.dropped("process!") == lost
 
 
 def test_a_batch_that_can_not_be_unpacked_again_is_dropped_and_logged_once(make_layer, caplog):
@@ -73,7 +98,9 @@ def test_a_batch_that_can_not_be_unpacked_again_is_dropped_and_logged_once(make_
     check_dropped_once(layer, caplog)
 
 
-def test_a_batch_whose_encryption_is_too_old_to_unpack_again_is_dropped_and_logged_once(make_layer, client, caplog):
+def test_a_batch_whose_encryption_is_too_old_to_unpack_again_is_dropped_and_logged_once(
+    make_layer, client, caplog, wall_clock
+):
     class Own(RedisChannelLayer):
         def deserialize(self, message):
             return super(Own, self).deserialize(message)
@@ -83,13 +110,14 @@ def test_a_batch_whose_encryption_is_too_old_to_unpack_again_is_dropped_and_logg
         hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix, symmetric_encryption_keys=["key"]
     )
     # From a sender whose clock is slow: it is accepted for another second, by the clocks.
+    wall_clock(0)
     names = ["process!%d" % number for number in range(5)]
     packed = msgpack.packb({"n": 1, "__asgi_channel__": names}, use_bin_type=True)
     body = layer.make_fernet("key").encrypt_at_time(packed, int(time.time()) - (layer.expiry + 10) + 1)
     client.set(layer.prefix + "0" * 32, body, ex=60)
     client.rpush(layer.prefix + "process!", layer.prefix + "0" * 32)
     assert layer.receive(["process!"]) == ("process!0", {"n": 1})
-    time.sleep(2.1)
+    wall_clock(2)
     check_dropped_once(layer, caplog)
 
 

@@ -10,8 +10,9 @@ import redis
 
 from asgi_redis import RedisChannelLayer
 
+from .patience import attempt
 from .servers import Server, eventually
-from .troubles import Worker, took
+from .troubles import Stopped, Worker, took
 
 #: How often connections break before objects are counted first, for caches to fill, and then until the second time.
 BEFORE = 30
@@ -105,3 +106,16 @@ def test_a_process_whose_connections_are_killed_before_each_call(servers):
     for name in ("normal", "process!x", "process!y"):
         layer.group_add("crowd", name)
     assert_does_not_grow(clients, kill)
+
+
+def test_outages_leave_no_connections_behind(hurry, hurried_outages):
+    with Server() as server:
+        client = redis.StrictRedis(port=server.port)
+        layer = RedisChannelLayer(hosts=[server.url])
+        hurry(layer, reply=0.3)
+        for _ in range(4):
+            layer.send("normal", {})
+            with Stopped(server):
+                eventually(lambda: "next try in" in str(attempt(layer.send, "normal", {})), "sends fail at once")
+            eventually(lambda: attempt(layer.send, "normal", {}) is None, "sends succeed")
+        eventually(lambda: client.info("clients")["connected_clients"] == 2, "the layer has one connection")

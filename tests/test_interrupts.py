@@ -46,20 +46,38 @@ def is_at_work(frame):
     return False
 
 
+def waits(frame):
+    """Whether ``frame`` is where the layer waits for messages, or of what that calls."""
+    while frame is not None:
+        if frame.f_code.co_name == "first_reply":
+            return True
+        frame = frame.f_back
+    return False
+
+
+@pytest.fixture(autouse=True)
+def alarm():
+    """Restores the signal's handler only after the test: on a busy machine a signal may arrive late."""
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
 def interrupted(call, error, after=0.0001, times=1, where=is_at_work):
     """
     Whether ``error`` comes out of ``call()``, when a signal handler raises it.
 
-    It does so ``times`` times, ``after`` seconds from now and then every 0.1 ms, if ``where(frame)`` is true.
+    It does so ``times`` times, ``after`` seconds from now and then every 0.1 ms: first where ``where(frame)`` is true,
+    after that wherever the layer is at work.
     """
     left = [times]
 
     def handle(_, frame):
-        if left[0] and where(frame):
+        if left[0] and (where if left[0] == times else is_at_work)(frame):
             left[0] -= 1
             raise error()
 
-    before = signal.signal(signal.SIGALRM, handle)
+    signal.signal(signal.SIGALRM, handle)
     signal.setitimer(signal.ITIMER_REAL, after, 0.0001)
     try:
         call()
@@ -68,7 +86,6 @@ def interrupted(call, error, after=0.0001, times=1, where=is_at_work):
     finally:
         left[0] = 0
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     return False
 
 
@@ -79,7 +96,8 @@ def test_what_comes_after_an_interrupted_wait_is_received(make_layer, monkeypatc
     layer.blpop_timeout = 1
     names = ["normal.%d" % number for number in range(10)]
     for name in names:
-        assert interrupted(lambda: layer.receive([name], block=True), error, 0.02, times)  # noqa: B023
+        # Not while it connects: redis-py 8 drops what is raised there by an Exception.
+        assert interrupted(lambda: layer.receive([name], block=True), error, 0.02, times, waits)  # noqa: B023
         layer.send(name, {"name": name})
     client = servers.client_of(layer)
     until(lambda: client.info("clients")["blocked_clients"] == 0, "nobody blocks")
@@ -165,7 +183,7 @@ def test_a_message_whose_unpacking_was_interrupted_comes_again(make_layer, caplo
     layer.send("normal", LARGE)
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         assert interrupted(lambda: layer.receive(["normal"], block), error, where=patience.unpacks)
-        found = receive_within(layer, ["normal"], 4)
+        found = receive_within(layer, ["normal"])
     assert [message == LARGE for _, message in found] == [True]
     assert caplog.records == []
     assert layer.receive(["normal"]) == (None, None)
@@ -187,7 +205,7 @@ def test_a_message_whose_own_unpacking_was_interrupted_comes_again(make_layer, c
     layer.send("normal", {"n": 1})
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         assert interrupted(lambda: layer.receive(["normal"], block), error, after=20)
-        assert receive_within(layer, ["normal"], 4) == [("normal", {"n": 1})]
+        assert receive_within(layer, ["normal"]) == [("normal", {"n": 1})]
     assert caplog.records == []
     assert layer.receive(["normal"]) == (None, None)
 
@@ -201,7 +219,7 @@ def test_a_message_in_memory_whose_unpacking_was_interrupted_comes_again(make_la
     found = [layer.receive(["process!"])]
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         assert interrupted(lambda: layer.receive(["process!"]), error, where=patience.unpacks)
-        found += receive_within(layer, ["process!"], 4, count=2)
+        found += receive_within(layer, ["process!"], count=2)
     assert sorted(name for name, _ in found) == ["process!a", "process!b", "process!c"]
     assert all(message == LARGE for _, message in found)
     assert caplog.records == []

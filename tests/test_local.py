@@ -12,8 +12,8 @@ import time
 import msgpack
 import pytest
 import six
+from asgiref import conformance
 from asgiref.base_layer import BaseChannelLayer
-from asgiref.conformance import ConformanceTestCase
 from twisted.internet import defer, reactor
 from twisted.trial import unittest
 
@@ -23,7 +23,9 @@ from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
+from .patience import AT_ONCE, LONG_WAIT, attempt
 from .test_blocking import Reader, wait_until_blocked
+from .test_conformance import lives
 
 KINDS = [
     pytest.param("asgi_ipc", marks=pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")),
@@ -53,19 +55,16 @@ def remove(layer):
             store.semaphore.unlink()
 
 
-class Conformance(ConformanceTestCase):
+class Conformance(conformance.ConformanceTestCase):
     expiry_delay = 1.1
     capacity_limit = 5
     # For more than 20 seconds, the suite does not wait.
     group_expiry = 60
 
-    @classmethod
-    def setUpClass(cls):
-        cls.channel_layer = make(cls.kind, expiry=1, group_expiry=cls.group_expiry, capacity=5)
-
-    @classmethod
-    def tearDownClass(cls):
-        remove(cls.channel_layer)
+    def setUp(self):
+        self.channel_layer = make(self.kind, capacity=5, **lives(self.id(), self.group_expiry))
+        self.addCleanup(remove, self.channel_layer)
+        conformance.ConformanceTestCase.setUp(self)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
@@ -78,7 +77,7 @@ class TestOverRedis(Conformance):
     group_expiry = 2
 
 
-del Conformance, ConformanceTestCase
+del Conformance
 
 
 @pytest.fixture
@@ -232,7 +231,7 @@ def test_without_asgi_ipc_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "asgi_ipc", raising=False)
     with pytest.raises(ValueError) as caught:
         RedisLocalChannelLayer(hosts=servers.hosts())
-    assert "pip install asgi_redis[local]" in str(caught.value)
+    assert "pip install asgi_redis[local] && pip install --no-deps asgi_ipc" in str(caught.value)
 
 
 def test_what_is_no_layer_is_refused():
@@ -261,26 +260,26 @@ def test_asgi_ipc_works_without_pkg_resources_and_leaves_other_modules_alone(mak
 
 @pytest.mark.parametrize("others", [[], ["reader?x", "process!"]])
 def test_a_blocking_receive_gets_a_local_message_when_it_comes(layer, others):
+    layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
     for number in range(3):
         reader = Reader(layer, ["normal"] + others)
         time.sleep(0.2 + number / 100.0)
-        sent = time.time()
         layer.send("normal", {"n": number})
         reader.join()
-        assert time.time() - sent < 3
+        assert reader.took < AT_ONCE
         assert reader.found == ("normal", {"n": number})
 
 
 @pytest.mark.parametrize("channel", ["reader?x", "process!x"])
 def test_a_blocking_receive_over_both_kinds_gets_a_redis_message_when_it_comes(layer, channel):
+    layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
     receivable = channel.split("!")[0] + "!" if "!" in channel else channel
     for number in range(5):
         reader = Reader(layer, ["normal", receivable])
         wait_until_blocked(layer, 1)
-        sent = time.time()
         layer.send(channel, {"n": number})
         reader.join()
-        assert time.time() - sent < 3
+        assert reader.took < AT_ONCE
         assert reader.found == (channel, {"n": number})
 
 
@@ -290,7 +289,7 @@ def test_idle_it_waits_for_blpop_timeout_and_uses_next_to_no_cpu(layer, channels
     layer.receive(channels)
     begun, cpu = time.time(), cpu_seconds()
     assert layer.receive(channels, block=True) == (None, None)
-    assert 0.9 < time.time() - begun < 3.5  # servers before 6 look once a second whose time is up
+    assert 0.9 < time.time() - begun < 4.9  # sooner than after 5 seconds, the default
     assert cpu_seconds() - cpu < 0.2
 
 
@@ -352,10 +351,11 @@ def test_what_a_full_local_layer_does_not_take_back_is_kept(make_local):
 @pytest.mark.parametrize("others", [[], ["process!"]])
 def test_an_error_of_the_local_layer_ends_the_wait(make_local, others):
     layer = make_local("played", local_layer=Played((None, None), RuntimeError("Semaphore")))
+    layer.blpop_timeout = LONG_WAIT
     begun = time.time()
     with pytest.raises(RuntimeError):
         layer.receive(["normal"] + others, block=True)
-    assert time.time() - begun < 3
+    assert time.time() - begun < AT_ONCE
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
 
 
@@ -385,7 +385,8 @@ def test_a_wait_survives_an_outage_of_the_local_redis(channels):
         wait_until_blocked(layer.local_layer, 1)
         here.kill()
         here.start()
-        layer.send("normal", {"n": 1})
+        # If the server took long to start, the layer tries it again a moment later.
+        servers.eventually(lambda: attempt(layer.send, "normal", {"n": 1}) is None, "a send succeeds again")
         reader.join()
         assert reader.error is None
         assert reader.found == ("normal", {"n": 1})
@@ -399,6 +400,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
     def interrupt(*_):
         raise Interrupted()
 
+    layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
     threads = threading.active_count()
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
@@ -406,7 +408,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
         begun = time.time()
         with pytest.raises(Interrupted):
             layer.receive(["normal", "process!"], block=True)
-        assert time.time() - begun < 3
+        assert time.time() - begun < AT_ONCE
     finally:
         signal.signal(signal.SIGALRM, before)
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
@@ -445,6 +447,7 @@ def test_threads_send_and_receive_each_message_once(layer):
 
 @pytest.mark.parametrize("channel", ["normal", "reader?x"])
 def test_a_cancelled_wait_ends_at_once_and_loses_nothing(layer, channel):
+    layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
     pending = Pending(layer.receive_blocking, layer.return_message, frozenset(["normal", "reader?x"]))
     results = []
     thread = threading.Thread(target=pending.run, args=(results.append, results.append))
@@ -453,7 +456,7 @@ def test_a_cancelled_wait_ends_at_once_and_loses_nothing(layer, channel):
     begun = time.time()
     pending.cancel()
     thread.join()
-    assert time.time() - begun < 3
+    assert time.time() - begun < AT_ONCE
     assert results == [(None, None)]
     layer.send(channel, {"n": 1})
     assert pending.unless_cancelled(layer.receive([channel])) == (None, None)

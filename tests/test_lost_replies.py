@@ -10,11 +10,12 @@ import redis
 import six
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.server import times
 from asgi_redis.tools.embedded import Server
 
 from . import patience
 from .faults.proxy import Delay, Hold, Pass, Proxy, brings_message
-from .patience import attempt, receive_within, until
+from .patience import AT_ONCE, attempt, receive_within, until
 from .test_blocking import Reader, wait_until_blocked
 
 #: What a proxy knows the message by.
@@ -169,14 +170,14 @@ def test_a_lost_reply_is_found_whoever_of_two_threads_came_back_first(make_proxi
     mode = proxy.mode = HoldFirstAndLoseMessages()
     other = threading.Thread(target=attempt, args=(layer.receive, ["other"]))
     other.start()
-    assert mode.reached.wait(5)
+    assert mode.reached.wait(AT_ONCE)
     direct.send("normal", MESSAGE)
     attempt(layer.receive, ["normal"])
     assert mode.lost
     proxy.mode = Pass()
     mode.open()
     end(other)
-    assert receive_within(layer, ["normal"], 4) == [("normal", MESSAGE)]
+    assert receive_within(layer, ["normal"]) == [("normal", MESSAGE)]
     assert layer.receive(["normal"]) == (None, None)
 
 
@@ -194,7 +195,7 @@ def test_a_receive_that_the_network_held_for_longer_than_messages_live_takes_not
     direct.send("normal", MESSAGE)
     held.let_go()
     until(lambda: not proxy.links.intersection(links), "the held requests have reached the server, and were answered")
-    assert receive_within(layer, ["normal"], 4) == [("normal", MESSAGE)]
+    assert receive_within(layer, ["normal"]) == [("normal", MESSAGE)]
 
 
 # A blocking pop whose reply is lost.
@@ -214,7 +215,8 @@ def test_what_the_server_pops_for_a_client_that_has_gone_is_found(make_proxied, 
     assert layer.receive(["normal"]) == (None, None)
 
 
-def test_what_a_reader_of_the_release_is_about_to_read_is_not_put_back(make_proxied, direct, client):
+def test_what_a_reader_of_the_release_is_about_to_read_is_not_put_back(make_proxied, direct, client, monkeypatch):
+    monkeypatch.setattr(times, "MISSING_FOR", 2.5)  # longer than this test takes until it deletes the message
     proxy, layer = make_proxied()
     layer.blpop_timeout = 2
     # Release 1.4.3 receives by three commands: BLPOP, GET and DEL.
@@ -232,7 +234,7 @@ def test_what_a_reader_of_the_release_is_about_to_read_is_not_put_back(make_prox
     reader.join(0.4)
     client.delete(message_key)
     found = [("normal", direct.deserialize(body))] + found_by(reader)
-    assert found + receive_within(layer, ["normal"], 1.5) == [("normal", MESSAGE)]
+    assert found + receive_within(layer, ["normal"], 3) == [("normal", MESSAGE)]
 
 
 class Watcher(threading.Thread):
@@ -260,7 +262,7 @@ def test_several_threads_put_a_popped_message_back_once(make_proxied, direct, cl
     wait_until_blocked(direct, 1)
     direct.send("normal", MESSAGE)
     if lose is LosePop:
-        assert mode.lost.wait(5)
+        assert mode.lost.wait(AT_ONCE)
         proxy.mode = CutAfterPop()
         proxy.mode.popped.set()
     end(reader)
@@ -321,7 +323,7 @@ def test_a_message_put_back_after_a_failed_read_is_found_if_its_pop_is_lost_too(
     reader = Reader(layer, ["normal"])
     wait_until_blocked(direct, 1)
     push(client, "normal", "%032x" % 1, direct)
-    assert mode.popped.wait(5)
+    assert mode.popped.wait(AT_ONCE)
     end(reader)
     other_mode = other_proxy.mode = LosePop()
     other_reader = Reader(other, ["normal"])
@@ -350,13 +352,13 @@ def test_a_message_put_back_by_a_loop_that_stopped_is_found_if_its_pop_is_lost_t
 
     loop.call_soon(receive)
     loop.run_forever()
-    assert mode.reached.wait(5)
+    assert mode.reached.wait(AT_ONCE)
     other_mode = other_proxy.mode = LosePop()
     reader = Reader(other, ["normal"])
     wait_until_blocked(direct, 1)
     proxy.mode = Pass()
     mode.open()
-    assert other_mode.lost.wait(5)
+    assert other_mode.lost.wait(AT_ONCE)
     found = found_by(reader) or receive_within(other, ["normal"])
     receiving[0].cancel()
     loop.run_until_complete(asyncio.sleep(0))

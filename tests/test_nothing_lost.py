@@ -15,7 +15,7 @@ from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .faults.proxy import Cut, Hold, Pass, Proxy
-from .patience import hurry, hurry_pops
+from .patience import AT_ONCE, hurry, hurry_pops
 from .test_blocking import Reader, wait_until_blocked
 from .troubles import Stopped
 
@@ -131,11 +131,10 @@ def test_a_receive_that_reaches_the_server_late_takes_nothing(proxy, layer, dire
     proxy.mode = Pass()
     assert receive_when_available(layer, ["normal"]) == (None, None)
     direct.send("normal", {"n": 0})
-    calls = direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"]
+    client = direct.connection(0)
+    before = servers.calls(client)["eval"]
     held.let_go()
-    servers.eventually(
-        lambda: direct.connection(0).info("commandstats")["cmdstat_evalsha"]["calls"] > calls, "the late call is made"
-    )
+    servers.eventually(lambda: servers.calls(client)["eval"] > before, "the late call is made")
     assert layer.receive(["normal"]) == ("normal", {"n": 0})
 
 
@@ -185,7 +184,7 @@ def test_a_send_to_a_server_that_has_stopped_raises_in_time(server, direct):
         begun = time.time()
         with pytest.raises(RedisError):
             direct.send("normal", {"n": 1})
-        assert 2 <= time.time() - begun < 5
+        assert 2 <= time.time() - begun < AT_ONCE
     found = [message["n"] for _, message in iter(lambda: receive_when_available(direct, ["normal"]), (None, None))]
     assert found in ([0], [0, 1])
 
@@ -205,11 +204,11 @@ def test_a_shard_that_has_stopped_is_noticed_and_the_others_are_read(server, dir
             reader.join()
             assert reader.found == ("normal", {"n": 0})
             layer.receive(["normal"], block=True)  # notices
-            for number in range(10):
+            begun = time.time()
+            for number in range(60):
                 alone.send("normal", {"n": number})
-                begun = time.time()
                 assert layer.receive(["normal"], block=True) == ("normal", {"n": number})
-                assert time.time() - begun < 3
+            assert time.time() - begun < AT_ONCE  # less than half a second each, which it takes to notice
             direct_reader = Reader(layer, ["normal"])
         direct.send("normal", {"n": 11})
         direct_reader.join()
@@ -322,9 +321,9 @@ def test_what_waits_or_was_received_is_not_put_back(direct, monkeypatch):
 
 
 def test_a_message_is_noted_for_as_long_as_it_lives(make_layer, client):
-    layer = make_layer(expiry=2)
-    for pause in (0, 1.5):
-        time.sleep(pause)
+    layer = make_layer()
+    for _ in range(2):
         layer.send("normal", {"n": 1})
         layer.receive(["normal"])
-        assert 2000 < client.pttl(layer.prefix + "normal#noted") <= 3000
+        assert 50000 < client.pttl(layer.prefix + "normal#noted") <= 61000
+        client.pexpire(layer.prefix + "normal#noted", 30000)

@@ -16,7 +16,7 @@ from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
 from .faults.proxy import Proxy
-from .patience import attempt
+from .patience import AT_ONCE, LONG_WAIT, attempt, until
 from .test_blocking import Reader, wait_until_blocked
 
 
@@ -26,15 +26,14 @@ def server():
         yield server
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_blocking_receive_outlives_a_restart(server, caplog, busy):
+def test_a_blocking_receive_outlives_a_restart(server, caplog):
     layer = RedisChannelLayer(hosts=[server.url])
     sender = RedisChannelLayer(hosts=[server.url])
     with caplog.at_level(logging.INFO, "asgi_redis"):
         reader = Reader(layer, ["normal"])
         wait_until_blocked(sender, 1)
         server.kill()
-        time.sleep(0.5)
+        until(lambda: caplog.records, "the outage is logged")
         assert reader.is_alive()
         server.start()
         sender.send("normal", {"n": 1})
@@ -61,7 +60,7 @@ def test_it_gives_up_after_reconnect_timeout():
     reader = Reader(layer, ["normal"])
     reader.join()
     assert isinstance(reader.error, ConnectionError)
-    assert 1.4 < reader.took < 4
+    assert 1.4 < reader.took < AT_ONCE
 
 
 def test_an_outage_costs_a_process_one_second_not_one_a_call(server):
@@ -77,14 +76,14 @@ def test_an_outage_costs_a_process_one_second_not_one_a_call(server):
             with pytest.raises(ConnectionError) as raised:
                 call()
             assert str(server.port) in str(raised.value)
-    assert time.time() - begun < 5
+    assert time.time() - begun < AT_ONCE
     assert "next try in" in str(raised.value)
 
 
 def test_a_shard_that_is_unavailable_does_not_hold_up_the_others(server):
     with Server() as other:
         layer = RedisChannelLayer(hosts=[server.url, other.url])
-        layer.blpop_timeout = 2
+        layer.blpop_timeout = LONG_WAIT
         server.kill()
         reader = Reader(layer, ["normal"])
         alone = RedisChannelLayer(hosts=[other.url])
@@ -92,7 +91,9 @@ def test_a_shard_that_is_unavailable_does_not_hold_up_the_others(server):
         alone.send("normal", {"n": 1})
         reader.join()
         assert reader.found == ("normal", {"n": 1})
+        layer.blpop_timeout = 1
         assert layer.receive(["normal"], block=True) == (None, None)
+        layer.blpop_timeout = LONG_WAIT
         server.start()
         RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 2})
         assert layer.receive(["normal"], block=True) == ("normal", {"n": 2})
@@ -105,7 +106,7 @@ def test_a_send_tries_again_for_a_second(server):
     begun = time.time()
     with pytest.raises(ConnectionError):
         layer.send("normal", {"n": 2})
-    assert 0.5 < time.time() - begun < 2
+    assert 0.5 < time.time() - begun < AT_ONCE
     server.start()
     servers.eventually(lambda: attempt(layer.send, "normal", {"n": 3}) is None, "sends succeed again")
     assert layer.receive(["normal"]) == ("normal", {"n": 3})
@@ -129,6 +130,7 @@ def test_every_connection_is_killed_and_nothing_is_lost_or_doubled(server):
 def test_a_shard_that_is_back_is_found_although_another_is_waited_on(server):
     with Server() as other:
         layer = RedisChannelLayer(hosts=[server.url, other.url])
+        layer.blpop_timeout = LONG_WAIT
         layer.receive(["normal"])
         server.kill()
         reader = Reader(layer, ["normal"])
@@ -138,27 +140,26 @@ def test_a_shard_that_is_back_is_found_although_another_is_waited_on(server):
         RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 1})
         reader.join()
         assert reader.found == ("normal", {"n": 1})
-        assert time.time() - begun < 2  # the wait on the other lasts 5
+        assert time.time() - begun < AT_ONCE
 
 
 def test_all_threads_give_up_after_reconnect_timeout():
     layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d" % free_port()], reconnect_timeout=1)
-    readers = [Reader(layer, ["normal"]) for _ in range(4)]
+    readers = [Reader(layer, ["normal"]) for _ in range(30)]
     for reader in readers:
         reader.join()
     assert all(isinstance(reader.error, ConnectionError) for reader in readers)
-    took = [reader.took for reader in readers]
-    # The outage began before the last of them; and each gives up after a try of its own, a second apart.
-    assert 0.9 < max(took) < 10
+    # If each gave up only after a try of its own, a second apart, that would take half a minute.
+    assert 0.9 < max(reader.took for reader in readers) < AT_ONCE
 
 
 class Clock(object):
-    """The library's clock, which a test can set forward."""
+    """The library's clock, which stands still, and which a test can set forward."""
 
     def __init__(self, monkeypatch):
         self.passed = 0
-        monotonic = times.monotonic
-        monkeypatch.setattr(times, "monotonic", lambda: monotonic() + self.passed)
+        now = times.monotonic()
+        monkeypatch.setattr(times, "monotonic", lambda: now + self.passed)
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_an_outage_in_which_nothing_was_tried_for_ten_seconds_begins_anew(breake
     clock.passed += rest
     assert breaker.pause() <= 1
     breaker.failed(ConnectionError())
-    assert lasts <= breaker.lasts() < lasts + 1
+    assert breaker.lasts() == pytest.approx(lasts)
 
 
 def test_a_shard_that_fails_again_soon_goes_on_with_its_pauses(breaker, clock):
@@ -222,7 +223,7 @@ def test_the_log_may_be_sent_to_a_group_that_is_full(make_layer):
             layer.send_group("crowd", {"text": record.getMessage()})
 
     handled = []
-    handler, logger = ToGroup(), logging.getLogger("asgi_redis.delivery.full")
+    handler, logger = ToGroup(), logging.getLogger("asgi_redis.delivery.losses")
     logger.addHandler(handler)
     try:
         sender = threading.Thread(target=layer.send_group, args=("crowd", {}))
@@ -244,7 +245,7 @@ def test_what_can_not_be_counted_does_not_keep_the_rest_from_being_sent(make_lay
     run = Shard.run
 
     def run_but_not_count(shard, script, keys, args):
-        if script is scripts.count_full:
+        if script is scripts.count:
             raise ConnectionError()
         return run(shard, script, keys, args)
 
@@ -267,13 +268,13 @@ def test_a_half_open_connection_is_noticed(server, hurry):
         proxy.sever()
         begun = time.time()
         layer.send("normal", {"n": 1})
-        assert 0.9 < time.time() - begun < 7
+        assert 0.9 < time.time() - begun < AT_ONCE
         assert [layer.receive(["normal"])[1]["n"] for _ in range(2)] == [0, 1]
         reader = Reader(layer, ["normal"])
         wait_until_blocked(RedisChannelLayer(hosts=[server.url]), 1)
         proxy.sever()
         reader.join()
-        assert (reader.error, reader.found) == (None, (None, None)) and reader.took < 8
+        assert (reader.error, reader.found) == (None, (None, None)) and reader.took < AT_ONCE
     finally:
         proxy.stop()
 

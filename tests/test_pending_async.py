@@ -4,6 +4,7 @@ import time
 
 from asgi_redis import RedisChannelLayer
 
+from .patience import AT_ONCE, LONG_WAIT
 from .test_asyncio import run
 from .troubles import Gone
 
@@ -13,7 +14,7 @@ MANY = 40
 
 async def assert_threads_are_free():
     loop = asyncio.get_event_loop()
-    await asyncio.wait_for(asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(5))), 2)
+    await asyncio.wait_for(asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(5))), AT_ONCE)
 
 
 async def until_blocked(client, count):
@@ -35,6 +36,8 @@ async def end(pending):
 
 
 def test_they_leave_the_threads_of_the_event_loop_alone(layer, client):
+    layer.blpop_timeout = LONG_WAIT
+
     async def receive():
         pending = begin(layer)
         await asyncio.sleep(0)
@@ -63,7 +66,9 @@ def test_all_of_them_are_served(make_layer, client):
 def test_they_do_so_in_an_outage_too():
     async def receive():
         with Gone() as gone:
-            pending = begin(RedisChannelLayer(hosts=[gone.url], reconnect_timeout=5))
+            layer = RedisChannelLayer(hosts=[gone.url])
+            layer.blpop_timeout = LONG_WAIT
+            pending = begin(layer)
             for _ in range(5):
                 await asyncio.sleep(0.1)
                 await assert_threads_are_free()
@@ -78,6 +83,6 @@ def test_they_end_with_blpop_timeout(layer):
     async def receive():
         begun = time.time()
         assert await asyncio.gather(*begin(layer)) == MANY * [(None, None)]
-        assert time.time() - begun < 5
+        assert time.time() - begun < AT_ONCE
 
     run(receive())

@@ -20,7 +20,7 @@ from asgi_redis.server.connections import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
-from .patience import attempt
+from .patience import attempt, until
 from .test_blocking import Reader
 
 #: Kept out of the lines of this file that do something, for tracebacks show those.
@@ -197,7 +197,7 @@ def test_an_outage_and_its_end(locked, caplog, kind):
         reader = Reader(layer, ["reader?x"])
         time.sleep(0.2)
         locked.kill()
-        time.sleep(0.4)
+        until(lambda: "WARNING" in [record.levelname for record in caplog.records], "the outage is logged")
         locked.start()
         servers.eventually(lambda: attempt(layer.send, "reader?x", {"n": 1}) is None, "a send succeeds again")
         reader.join()
@@ -268,6 +268,11 @@ BAD_HOSTS = [
     [URL.replace("6379/0", "99999999")], [URL + "?socket_timeout=soon"], [URL.replace(SECRET, SECRET + "#x")],
     [URL.replace(SECRET, SECRET + "/x")], [URL.replace(SECRET, SECRET + "?x")], [URL.replace("localhost", "[::1")],
     [URL, ("localhost",)], [URL + "?password=%s&x=y" % SECRET],
+    [URL.replace(SECRET, "a/" + SECRET)], [URL.replace(SECRET, "a?" + SECRET)], [URL.replace(SECRET, "a#" + SECRET)],
+    [URL.replace(SECRET, "a?b=" + SECRET)], [URL.replace(SECRET, "a@b?c=" + SECRET)],
+    [URL.replace(SECRET, "[" + SECRET)],
+    [URL.replace(SECRET, "a/b?db=" + SECRET)], [URL.replace("//", "//@") + "/x"], [URL + "?passwd=" + SECRET],
+    [URL + "?db=x&pass=" + SECRET], [URL + "?db=x&password=" + SECRET],
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from . import servers
 
 #: Seconds that a program of these tests may take.
-PATIENCE = 30
+PATIENCE = 60
 
 FUTURE = "from __future__ import print_function, unicode_literals"
 

@@ -1,7 +1,5 @@
-"""The statistics and flush extensions."""
+"""The statistics extension."""
 from __future__ import unicode_literals
-
-import time
 
 import pytest
 
@@ -22,9 +20,9 @@ def test_channel_statistics(make_layer, shards):
             pass
     for _ in range(2):
         layer.receive(["normal"])
-    assert layer.channel_statistics("normal") == {
-        "messages_count": 6, "messages_pending": 4, "messages_max_age": 0, "channel_full_count": 2,
-    }
+    found = layer.channel_statistics("normal")
+    assert 0 <= found.pop("messages_max_age") < 30
+    assert found == {"messages_count": 6, "messages_pending": 4, "channel_full_count": 2}
 
 
 def test_statistics_of_a_process_specific_channel_are_those_of_its_queue(layer):
@@ -37,9 +35,11 @@ def test_statistics_of_a_process_specific_channel_are_those_of_its_queue(layer):
 def test_the_age_of_the_oldest_message(make_layer, shards):
     layer = make_layer(shards)
     layer.send("normal", {})
-    time.sleep(1.1)
+    for index in range(shards):
+        for message_key in servers.client(index).lrange(layer.prefix + "normal", 0, -1):
+            servers.client(index).pexpire(message_key, 29500)  # as if it had waited for 30.5 of its 60 seconds
     layer.send("normal", {})
-    assert layer.channel_statistics("normal")["messages_max_age"] == 1
+    assert 30 <= layer.channel_statistics("normal")["messages_max_age"] < 40
 
 
 def test_global_statistics(make_layer, shards):
@@ -55,8 +55,8 @@ def test_global_statistics(make_layer, shards):
 
 def test_counters_live_as_long_as_promised(layer, client):
     layer.send("normal", {})
-    assert client.ttl(layer.stats_prefix + "normal:messages_count") in (3599, 3600)
-    assert client.ttl(layer.stats_prefix + "#global#:messages_count") in (86399, 86400)
+    assert 3590 < client.ttl(layer.stats_prefix + "normal:messages_count") <= 3600
+    assert 86390 < client.ttl(layer.stats_prefix + "#global#:messages_count") <= 86400
 
 
 def send_to_two(layer):
@@ -80,41 +80,3 @@ def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypa
     monkeypatch.setattr(times, "monotonic", lambda: now + 61)
     send(layer)
     assert client.ttl(counter) > 3500
-
-
-# flush.
-
-
-def test_flush_deletes_messages_groups_and_statistics(make_layer, shards):
-    layer = make_layer(shards)
-    for number in range(50):
-        layer.send("normal", {})
-        layer.send("process%d!x" % number, {})
-        layer.group_add("crowd%d" % number, "normal")
-    layer.flush()
-    for index in range(shards):
-        left = servers.client(index).keys("*")
-        assert [key for key in left if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
-    assert layer.receive(["normal"]) == (None, None)
-    assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
-
-
-@pytest.mark.parametrize("prefix", ["a*:", "a?:", "a[bc]:", "a\\*:", "[^a]:", "\u00e9*:"])
-def test_flush_takes_the_prefix_literally(make_layer, client, prefix):
-    layer = make_layer(prefix="flush" + prefix, stats_prefix="flush-meta" + prefix)
-    others = ["flushab:x", "flusha", "flushaxx:x", "flushb:x", "flush\\*:", "flush-metaab:x"]
-    for key in others:
-        client.set(key, "1")
-    layer.send("normal", {})
-    layer.flush()
-    assert client.keys("flush" + "*") and sorted(client.keys("flush*")) == sorted(key.encode() for key in others)
-    client.delete(*others)
-
-
-def test_flush_of_very_many_keys_does_not_ask_for_all_at_once(layer, client):
-    for start in range(0, 30000, 10000):
-        client.mset({"%sx%d" % (layer.prefix, number): "1" for number in range(start, start + 10000)})
-    before = client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0)
-    layer.flush()
-    assert client.info("commandstats").get("cmdstat_keys", {}).get("calls", 0) == before
-    assert not any(key.startswith(layer.prefix.encode()) for key in client.scan_iter(count=10000))

@@ -15,6 +15,7 @@ from asgi_redis.tools.embedded import free_port
 
 from . import acl, servers, traffic
 from .conftest import needs_cluster
+from .test_conformance import lives
 from .test_exactly_once import MESSAGES
 
 
@@ -32,7 +33,7 @@ CONFORMANCE = [name for name in dir(conformance.ConformanceTestCase) if name.sta
 @pytest.mark.parametrize("name", CONFORMANCE)
 def test_conformance(topology, name):
     case = type(str("Case"), (conformance.ConformanceTestCase,), {
-        str("channel_layer"): topology.make(expiry=1, group_expiry=2, capacity=5),
+        str("channel_layer"): topology.make(capacity=5, **lives(name, group_expiry=2)),
         str("expiry_delay"): 1.1, str("capacity_limit"): 5, str("receive_tries"): 1,
     })(name)
     case.setUp()
@@ -72,7 +73,7 @@ def test_one_blocking_worker_gets_messages_from_all_shards_at_once(topology, lay
             type(layer).__name__, layer.ring_size, p50, p99, maximum
         ))
     # A few ms on a quiet machine; the bound is for busy ones. To wait for one shard at a time takes seconds.
-    assert p99 < 1000
+    assert p99 < 4000
 
 
 def test_groups_and_batches(layer):
@@ -98,6 +99,17 @@ def test_flush_deletes_everything_on_every_master(layer):
     for index in range(layer.ring_size):
         keys = servers.client_of(layer, index).keys("*")
         assert [key for key in keys if key.startswith((layer.prefix.encode(), layer.stats_prefix.encode()))] == []
+
+
+def test_flush_leaves_alone_keys_of_other_applications(layer):
+    foreign = []
+    for index in range(layer.ring_size):
+        foreign.append((servers.client_of(layer, index), layer.prefix + layer.tag(index) + "celery"))
+        foreign[-1][0].rpush(foreign[-1][1], "task")
+    layer.flush()
+    assert [client.lrange(key, 0, -1) for client, key in foreign] == [[b"task"]] * layer.ring_size
+    for client, key in foreign:
+        client.delete(key)
 
 
 def test_an_encrypted_message_is_read_with_its_key_only(topology, layer):

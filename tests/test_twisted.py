@@ -13,6 +13,8 @@ from twisted.trial import unittest
 from asgi_redis import RedisChannelLayer
 
 from . import servers
+from .faults.proxy import Delay, Proxy
+from .patience import AT_ONCE, LONG_WAIT
 
 #: A program that receives for ever, as Daphne does, and says when it waits and when its reactor has stopped.
 RECEIVER = """
@@ -22,6 +24,7 @@ from twisted.internet import defer, reactor
 from asgi_redis import RedisChannelLayer
 
 layer = RedisChannelLayer(hosts=sys.argv[1:], prefix="receiver:")
+layer.blpop_timeout = %d
 
 @defer.inlineCallbacks
 def receive():
@@ -33,7 +36,14 @@ def receive():
 reactor.callWhenRunning(receive)
 reactor.run()
 print("stopped")
-"""
+""" % LONG_WAIT
+
+
+def start_receiver(hosts):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", RECEIVER] + hosts, stdout=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+    )
 
 
 def sleep(seconds):
@@ -50,7 +60,8 @@ def blocked(layer):
 @defer.inlineCallbacks
 def until_blocked(layer, count=1):
     """Fires once ``count`` clients wait on the layer's shards."""
-    for _ in range(500):
+    deadline = time.time() + AT_ONCE
+    while time.time() < deadline:
         clients = yield threads.deferToThread(blocked, layer)
         if clients >= count:
             return
@@ -60,7 +71,7 @@ def until_blocked(layer, count=1):
 
 class TwistedTests(unittest.TestCase):
     shards = 1
-    timeout = 20
+    timeout = 60
 
     def setUp(self):
         self.layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "twisted:"), prefix="twisted:")
@@ -147,11 +158,7 @@ class TwistedTests(unittest.TestCase):
             self.assertEqual(sorted(numbers), list(range(60)))
 
     def test_a_reactor_that_stops_does_not_wait_for_a_receive(self):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", RECEIVER] + servers.hosts(self.shards, "receiver:"),
-            stdout=subprocess.PIPE,
-            env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
-        )
+        process = start_receiver(servers.hosts(self.shards, "receiver:"))
         layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "receiver:"), prefix="receiver:")
         self.addCleanup(layer.flush)
         layer.send("normal", {"n": 1})
@@ -161,12 +168,32 @@ class TwistedTests(unittest.TestCase):
         begun = time.time()
         process.send_signal(signal.SIGTERM)
         output = process.communicate()[0]
-        self.assertLess(time.time() - begun, 3)
+        self.assertLess(time.time() - begun, AT_ONCE)
         self.assertTrue(output.endswith(b"stopped\n"))
         # Once the servers have noticed that, whatever comes is for another receiver.
         servers.eventually(lambda: blocked(layer) == 0, "nobody waits")
         layer.send("normal", {"n": 2})
         self.assertEqual(layer.receive(["normal"]), ("normal", {"n": 2}))
+
+
+    def test_a_process_that_ends_has_ended_its_blocking_pops(self):
+        # The server does not see the end of the process's connections, and would pop for it.
+        url, = servers.hosts(1, "receiver:")
+        port = servers.plain()[0].port
+        proxy = Proxy(port).start()
+        self.addCleanup(proxy.stop)
+        process = start_receiver([url.replace(":%d" % port, ":%d" % proxy.port)])
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        layer = RedisChannelLayer(hosts=[url], prefix="receiver:")
+        self.addCleanup(layer.flush)
+        servers.eventually(lambda: blocked(layer) == 1, "it waits")
+        for link in list(proxy.links):
+            link.abandoned = True
+        proxy.mode = Delay(0.02, 0.02)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        layer.send("normal", {"n": 1})
+        self.assertEqual(layer.receive(["normal"]), ("normal", {"n": 1}))
 
 
 class ShardedTwistedTests(TwistedTests):

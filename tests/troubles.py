@@ -19,7 +19,7 @@ from asgi_redis.server.waiting import Waiter
 from .servers import eventually, free_port
 
 #: How long, in seconds, a test waits at most for what must happen at some time.
-PATIENCE = 15
+PATIENCE = 30
 
 needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")
 
@@ -264,7 +264,7 @@ def in_threads(count, function):
         thread.daemon = True
         thread.start()
     for thread in threads:
-        thread.join(4 * PATIENCE)
+        thread.join(2 * PATIENCE)
         assert not thread.is_alive(), "a thread does not end"
     return time.time() - begun
 

@@ -1,18 +1,40 @@
 """receive_twisted and receive_async: the blocking receive, in a thread."""
 from __future__ import unicode_literals
 
+import atexit
 import collections
 import importlib
 import logging
 import sys
 import threading
+import time
 
+from ..server.forks import PerProcess
+from ..server.times import monotonic
 from ..server.waiting import Waiter
 
 logger = logging.getLogger(__name__)
 
 #: After this many messages in a row that are handed out from memory at once, the event loop gets a turn.
 IN_A_ROW = 100
+
+#: How long the end of the process waits for the threads, in seconds: their blocking pops must be ended on the server,
+#: which may otherwise pop a message for a process that is gone.
+LEAVE_WITHIN = 0.5
+
+#: The receives of this process that are under way, a set of ``Pending``.
+_under_way = PerProcess(set, lambda made: None)
+
+
+@atexit.register
+def leave():
+    """Cancel all receives, and wait a moment for their threads, which are daemons and would end in the middle."""
+    deadline = monotonic() + LEAVE_WITHIN
+    under_way = _under_way.get()
+    for pending in list(under_way):
+        pending.cancel()
+    while under_way and monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def _is_installed(module):
@@ -36,7 +58,7 @@ class Threads(object):
     Threads that wait for messages: one for each pending receive. Idle ones are used again.
 
     They are not those of the reactor or the event loop, where pending receives would hold up an application's own work.
-    They are daemons, so a process that ends does not wait for them.
+    They are daemons, so a process that ends does not wait for a server that hangs: see ``leave``.
     """
 
     def __init__(self):
@@ -92,6 +114,8 @@ class Pending(object):
 
     def run(self, deliver, fail):
         """In the thread: call ``deliver`` with (channel, message) or (None, None), or ``fail`` with the exception."""
+        under_way = _under_way.get()
+        under_way.add(self)
         try:
             found = self._receive(self._channels, self.waiter) or (None, None)
             if not self._is_wanted():
@@ -101,6 +125,8 @@ class Pending(object):
             fail(sys.exc_info()[1])
         else:
             deliver(found)
+        finally:
+            under_way.discard(self)
 
     def cancel(self):
         self.waiter.stop()

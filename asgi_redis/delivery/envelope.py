@@ -12,6 +12,32 @@ FULL_NAME = "__asgi_channel__"
 LARGEST_BODY = 512 * 1024 * 1024
 
 
+class Unreadable(Exception):
+    """There is no message in a body. ``error``: the exception that says why."""
+
+    def __init__(self, error):
+        super(Unreadable, self).__init__(error)
+        self.error = error
+
+    @property
+    def reason(self):
+        """The reason in words, without the content."""
+        return str(self.error) if isinstance(self.error, BadMessage) else type(self.error).__name__
+
+
+def made(make):
+    """Return ``make()``, which unpacks a message; Unreadable if it is not a message."""
+    try:
+        return make()
+    except Exception as first:
+        # The exception may come from a signal handler, and not be about the message: then a second try succeeds.
+        try:
+            make()
+        except Exception as error:
+            six.raise_from(Unreadable(error), None)
+        raise first
+
+
 class Envelope(object):
     """
     Makes and opens the bodies of messages.

@@ -3,7 +3,6 @@ from __future__ import unicode_literals
 
 import collections
 import itertools
-import logging
 import math
 import time
 
@@ -13,8 +12,7 @@ from ..server import resp, scripts, times
 from ..server.connections import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
 from ..server.session import digits
-
-logger = logging.getLogger(__name__)
+from .losses import dropped_group_messages
 
 #: One run of the group script writes at most this many entries, and about this many bytes, so that it never holds the
 #: server for more than a few milliseconds.
@@ -98,21 +96,23 @@ class Groups(object):
     """
     Groups: named sets of channels, a sorted set each in Redis, scored by the time of joining.
 
-    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``full``: a ``FullChannels``.
+    ``shards``: a ``Shards``. ``sender``: a ``Sender``. ``envelope``: an ``Envelope``. ``losses``: a ``Losses``.
     ``expiry()``: how long a membership lasts, in seconds. ``counter_lives``: as in ``Sender``. ``capacity(queue)``: how
-    many messages a queue holds.
+    many messages a queue holds. ``on_send(channel, message)``: is called for each member before a message is sent, or
+    None.
     """
 
-    def __init__(self, shards, sender, envelope, full, expiry, counter_lives, capacity):
+    def __init__(self, shards, sender, envelope, losses, expiry, counter_lives, capacity, on_send):
         self._shards = shards
         self._sender = sender
         #: {group: ``Members``}.
         self._known = {}
         self._envelope = envelope
-        self._full = full
+        self._losses = losses
         self._expiry = expiry
         self._counter_lives = counter_lives
         self._capacity = capacity
+        self._on_send = on_send
 
     # Members.
 
@@ -154,6 +154,9 @@ class Groups(object):
         """
         seal = self._envelope.sealer(message, "the group " + group)
         members = self._known_members(group)
+        if self._on_send is not None:
+            for channel in itertools.chain(members.normal, *members.processes.values()):
+                self._on_send(channel, message)
         normal = members.normal if deliver_here is None else deliver_here(members.normal, message)
         entries = [self._entry(seal, channel, [channel]) for channel in normal]
         entries += [self._entry(seal, queue, names) for queue, names in members.processes.items()]
@@ -172,7 +175,7 @@ class Groups(object):
         """Send to a group of one as ``send`` does. The script counts the message if it is dropped."""
         capacity = self._capacity(entry.queue)
         if not self._sender.send(entry.queue, entry.body, capacity):
-            self._full.add({entry.queue: 1}, {entry.queue: capacity})
+            self._losses.add({dropped_group_messages(entry.queue, capacity): 1})
 
     def _entry(self, seal, queue, members):
         names = None if "!" not in queue else members if len(members) > 1 else members[0]
@@ -237,13 +240,10 @@ class Groups(object):
             dropped = {}
             for entry in on_shard:
                 dropped[entry.queue] = dropped.get(entry.queue, 0) + len(entry.members)
-            self._full.add(dropped, {queue: self._capacity(queue) for queue in dropped})
-            queues = sorted(dropped)
-            keys = [shard.keys.counter(queue, CHANNEL_FULL_COUNT) for queue in [ALL_CHANNELS] + queues]
-            try:
-                shard.run(scripts.count_full, keys, list(self._counter_lives) + [dropped[queue] for queue in queues])
-            except RedisError as error:
-                logger.warning("Could not count dropped messages: %s", error)  # the other messages were sent
+            self._losses.add({
+                dropped_group_messages(queue, self._capacity(queue)): number for queue, number in dropped.items()
+            })
+            self._losses.count(shard, CHANNEL_FULL_COUNT, dropped)
 
 
 def by_process(members):

@@ -7,22 +7,25 @@ import random
 import threading
 
 from ..server.times import monotonic
+from .envelope import Unreadable
 
 
 class Batch(object):
     """
     One message for several channels.
 
-    ``names``: the channels that have not got it yet. ``copy``: a function that returns a copy of the message, or None
-    if that can't be made any more. ``deadline``: when it expires, by ``monotonic``.
+    ``names``: the channels that have not got it yet. ``copy()``: returns a copy of the message, or raises
+    Unreadable if that can't be made any more; then ``drop(number, error)`` is called with the number of names and that
+    error, not under the lock. ``deadline``: when the batch expires, by ``monotonic``.
     """
 
-    __slots__ = ("names", "copy", "deadline")
+    __slots__ = ("names", "copy", "deadline", "drop")
 
-    def __init__(self, names, copy, deadline):
+    def __init__(self, names, copy, deadline, drop):
         self.names = collections.deque(names)
         self.copy = copy
         self.deadline = deadline
+        self.drop = drop
 
 
 class Inbox(object):
@@ -38,16 +41,16 @@ class Inbox(object):
 
     __nonzero__ = __bool__
 
-    def put(self, queue, names, copy, seconds):
-        """Add a batch at the end of ``queue``. It lives for ``seconds``."""
+    def put(self, queue, names, copy, seconds, drop):
+        """Add a batch, which lives for ``seconds``, at the end of ``queue``. The others: see ``Batch``."""
         with self._lock:
-            self._queue(queue).append(Batch(names, copy, monotonic() + seconds))
+            self._queue(queue).append(Batch(names, copy, monotonic() + seconds, drop))
             self._wake()
 
-    def put_back(self, queue, name, copy, seconds):
+    def put_back(self, queue, name, message, seconds):
         """Add a message that was taken, but not handed out, at the head of ``queue``."""
         with self._lock:
-            self._queue(queue).appendleft(Batch([name], copy, monotonic() + seconds))
+            self._queue(queue).appendleft(Batch([name], lambda: message, monotonic() + seconds, None))
             self._wake()
 
     def _queue(self, queue):
@@ -76,24 +79,29 @@ class Inbox(object):
 
     def take(self, queues):
         """Return (channel, message) from one of ``queues``, picked at random, or None."""
+        unreadable = []
         with self._lock:
             here = [queue for queue in queues if queue in self._batches]
             random.shuffle(here)
-            for queue in here:
-                found = self._take(queue)
-                if found:
-                    return found
+            found = None
+            while here and not found:
+                found = self._take(here.pop(), unreadable)
+        for batch, error in unreadable:
+            batch.drop(len(batch.names), error)
+        return found
 
-    def _take(self, queue):
-        """Return (channel, message) from the head of ``queue``, or None."""
+    def _take(self, queue, unreadable):
+        """Return (channel, message) from the head of ``queue``, or None; add (batch, error) to ``unreadable``."""
         batches, found = self._batches[queue], None
         while batches and not found:
             batch = batches[0]
             if batch.deadline >= monotonic():
                 # The name is removed only after the message was made: an interrupt in between loses nothing.
-                message = batch.copy()
-                if message is not None:
+                try:
+                    message = batch.copy()
                     found = batch.names.popleft(), message
+                except Unreadable as error:
+                    unreadable.append((batch, error))
             if not found or not batch.names:
                 batches.popleft()
         if not batches:

@@ -1,20 +1,21 @@
 """``receive``: from memory, from the shards, and waiting."""
 from __future__ import unicode_literals
 
-import logging
 import random
 
 from redis.exceptions import RedisError, ResponseError
 
-from ..codec import BadMessage
+from ..codec import WrongKeys
 from ..server import resp, scripts, times
 from ..server.breaker import Breaker
 from ..server.connections import is_outage
+from ..server.keys import DROPPED_COUNT
 from ..server.session import digits
 from ..server.times import monotonic
 from ..server.waiting import Waiter, first_reply
-
-logger = logging.getLogger(__name__)
+from .envelope import Unreadable, made
+from .key_doubts import KeyDoubts
+from .losses import unreadable_messages
 
 #: How many expired messages one run of a script drops at most: about a millisecond of work.
 DROPPED_AT_ONCE = 1000
@@ -94,18 +95,19 @@ class Receiver(object):
     Receives from any number of channels.
 
     ``shards``: a ``Shards``. ``inbox``: an ``Inbox``. ``pops``: an ``OpenPops``. ``envelope``: an ``Envelope``.
-    ``non_local_name(channel)``: the queue of a channel. ``expiry``: how long a message lives, in seconds.
-    ``seconds()``: how long a blocking receive waits. ``reconnect_timeout``: how long an outage may last before a
-    blocking receive raises, in seconds, or None.
+    ``losses``: a ``Losses``. ``non_local_name(channel)``: the queue of a channel. ``seconds()``: how long a blocking
+    receive waits. ``reconnect_timeout``: how long an outage may last before a blocking receive raises, in seconds, or
+    None.
     """
 
-    def __init__(self, shards, inbox, pops, envelope, non_local_name, expiry, seconds, reconnect_timeout):
+    def __init__(self, shards, inbox, pops, envelope, losses, non_local_name, seconds, reconnect_timeout):
         self._shards = shards
         self._inbox = inbox
         self._pops = pops
         self._envelope = envelope
         self._non_local_name = non_local_name
-        self._expiry = expiry
+        self._losses = losses
+        self._key_doubts = KeyDoubts()
         self._seconds = seconds
         self._reconnect_timeout = reconnect_timeout
         self._plans = {}
@@ -130,6 +132,7 @@ class Receiver(object):
         """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
         deadline = monotonic() + self._seconds()
         waiter = waiter or Waiter()
+        take = self._take_if_available
         while not waiter.stopped:
             try:
                 plan = self._plan(channels)
@@ -141,11 +144,12 @@ class Receiver(object):
                     waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
             else:
                 found = (
-                    self._look(plan, self._take_if_available) or self._wait(plan, deadline, waiter)
+                    self._look(plan, take) or self._wait(plan, deadline, waiter)
                     or self._inbox and self._inbox.take(channels)
                 )
                 if found:
                     return found
+            take = self._take_after_wait
             if monotonic() >= deadline:
                 return None
 
@@ -206,6 +210,13 @@ class Receiver(object):
         except RedisError as error:
             self._bear(error, breaker)
 
+    def _take_after_wait(self, part):
+        """As ``_take_if_available``, but a try that another thread has made while this one waited counts as its own."""
+        breaker = part.shard.breaker
+        if breaker.error is not None and breaker.pause():
+            return self._bear(breaker.refusal(), breaker)
+        return self._take_if_available(part)
+
     def _bear(self, error, breaker):
         """Return if a blocking receive goes on after ``error`` of redis-py; raise it otherwise."""
         if not is_outage(error):
@@ -223,12 +234,14 @@ class Receiver(object):
         if self._pops:
             part.shard.check_available(receiving)
             self._pops.settle(part.shard)
+        if self._key_doubts.in_a_row and not popped and self._key_doubts.pause():
+            return None
         if order is None:
             order = part.orders[int(random.random() * len(part.orders))]
         popped = resp.bulk(popped)
         while True:
             reply, found = self._ask(part, receiving, order, popped)
-            if found or reply is None:
+            if found or reply is None or self._key_doubts.pause():
                 return found
 
     def _ask(self, part, receiving, order, popped):
@@ -270,33 +283,34 @@ class Receiver(object):
         def is_for(name):
             return isinstance(name, type("")) and self._non_local_name(name) == queue
 
-        opened = self._made(queue, lambda: self._envelope.open(queue, body, is_for))
-        if opened is None:
-            return None
-        names, message = opened
-        if len(names) > 1:
-            make = self._made(queue, lambda: self._envelope.copier(message))
-            if make is None:  # msgpack unpacks what is nested more deeply than it packs
-                return None
-            # The message is kept under the session's name for the rest of its life.
-            left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
-            copy = lambda: self._made(queue, make)  # noqa: E731
-            self._inbox.put(queue, names[1:], copy, left / 1000.0 if left > 0 else self._expiry)
+        number, copy = 1, None
+        try:
+            names, message = made(lambda: self._envelope.open(queue, body, is_for))
+            number = len(names)
+            if number > 1:  # msgpack unpacks what is nested more deeply than it packs, so this may fail
+                copy = made(lambda: self._envelope.copier(message))
+        except Unreadable as error:
+            return self._drop(shard, queue, number, error)
+        self._key_doubts.in_a_row = 0
+        if copy:
+            self._keep(shard, session, queue, names[1:], copy)
         return names[0], message
 
-    def _made(self, queue, make):
-        """Return ``make()``, which unpacks a message from ``queue``; log, and return None, if it is not a message."""
-        try:
-            return make()
-        except Exception as first:
-            # The exception may come from a signal handler, and not be about the message: then a second try succeeds.
-            try:
-                make()
-            except Exception as error:
-                reason = error if isinstance(error, BadMessage) else type(error).__name__
-                logger.error("Dropped a message on %s: %s.", queue, reason, extra={"channel": queue})
-                return None
-            raise first
+    def _keep(self, shard, session, queue, names, copy):
+        """Keep a batch in memory for as long as its message, under the session's name, has left to live."""
+        left = shard.ask(session, resp.command("PTTL", session.key + b"#taken"))
+        if left > 0:  # it is negative if the message has just expired
+            self._inbox.put(
+                queue, names, lambda: made(copy), left / 1000.0,
+                lambda number, error: self._drop(shard, queue, number, error),
+            )
+
+    def _drop(self, shard, queue, number, unreadable):
+        """Log and count ``number`` messages that can't be read."""
+        if isinstance(unreadable.error, WrongKeys):
+            self._key_doubts.add()
+        self._losses.add({unreadable_messages(queue, unreadable.reason): number})
+        self._losses.count(shard, DROPPED_COUNT, {queue: number})
 
     # Announcements that a reader understands batches. scripts/send_group.lua looks at them.
 
@@ -334,13 +348,17 @@ class Receiver(object):
 
     def _wait(self, plan, deadline, waiter):
         """
-        Wait until a queue has a message, until ``deadline``, or until the next try of an unavailable shard is due.
+        Wait until a queue has a message, until ``deadline``, until the next try of an unavailable shard is due, or
+        until a pause ends.
 
         Return (channel, message), or None if there is none, or no good one.
         """
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
         ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
-        parts = [part for part in plan.parts if part.shard not in unavailable]
+        pause = self._key_doubts.pause()
+        if pause:
+            ends.append(monotonic() + pause)
+        parts = [] if pause else [part for part in plan.parts if part.shard not in unavailable]
         due = self._pops.due([part.shard for part in parts])
         if due is not None:
             ends.append(due)

@@ -1,21 +1,49 @@
 """The specification's statistics and flush extensions."""
 from __future__ import unicode_literals
 
+import logging
 import re
 
 from redis.exceptions import RedisError, ResponseError
 
 from ..server import scripts
 from ..server.connections import is_outage
-from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
+from ..server.keys import (
+    ALL_CHANNELS,
+    CHANNEL_FULL_COUNT,
+    DEFAULT_PREFIX,
+    DEFAULT_STATS_PREFIX,
+    DROPPED_COUNT,
+    MESSAGES_COUNT,
+)
 from ..server.shard import UnsupportedRedis
+
+logger = logging.getLogger(__name__)
 
 #: How many keys a step of ``flush`` looks at: well under a millisecond of the server's time.
 SCANNED_AT_ONCE = 1000
 
+#: How many keys a step of ``flush`` examines and deletes: likewise.
+DELETED_AT_ONCE = 100
+
+#: The prefixes for which it was logged that counters may be shared.
+_logged = set()
+
+
+def log_if_shared(prefix, stats_prefix):
+    """Log, once for each prefix, that other sites on the same Redis may have the same counters."""
+    if prefix != DEFAULT_PREFIX and stats_prefix == DEFAULT_STATS_PREFIX and prefix not in _logged:
+        _logged.add(prefix)
+        # No warning: most sites have a Redis to themselves.
+        logger.info(
+            "The prefix of this layer is %r, but its stats_prefix is the default, %r. Sites on one Redis that have the "
+            "same stats_prefix share their counters, and flush() of one resets those of the others. To give this site "
+            "its own, set stats_prefix, for example to %r.", prefix, stats_prefix, prefix + "stats:",
+        )
+
 
 class Statistics(object):
-    """Counts of messages, kept by the scripts that send them. ``shards``: a ``Shards``."""
+    """Counts of messages, kept by the scripts that send and drop them. ``shards``: a ``Shards``."""
 
     def __init__(self, shards):
         self._shards = shards
@@ -37,6 +65,15 @@ class Statistics(object):
         )))
         return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
 
+    def dropped(self, queue=ALL_CHANNELS):
+        """
+        Return how many messages of a queue (default: of all channels) were dropped, because their readers could not
+        read them, over all available shards.
+        """
+        return sum(self._from_each(
+            lambda shard: int(shard.do("GET", shard.keys.counter(queue, DROPPED_COUNT)) or 0)
+        ))
+
     def _from_each(self, ask):
         """Return [``ask(shard)``, ...] of the available shards. redis-py's error if there are none."""
         found, missing = [], []
@@ -54,17 +91,20 @@ class Statistics(object):
 
 def flush(shards):
     """
-    Delete every key that begins with ``prefix`` or ``stats_prefix``, on all shards, before returning.
+    Delete all messages, groups and statistics, on all shards, before returning.
 
-    It does so in small steps that do not block the servers.
+    It does so in small steps that do not block the servers. Keys of other applications stay, even if they begin with
+    ``prefix`` or ``stats_prefix``, or if these are empty: flush.lua has the rules.
     """
     for shard in shards.all():
-        for prefix in (shard.keys.prefix, shard.keys.stats_prefix):
-            delete_keys(shard, prefix)
+        for prefix in {shard.keys.prefix, shard.keys.stats_prefix}:
+            for keys in scan(shard, prefix):
+                delete_own(shard, keys)
         shard.forget_origin()
 
 
-def delete_keys(shard, prefix):
+def scan(shard, prefix):
+    """Yield all keys that begin with ``prefix``, in lists."""
     pattern = re.sub(br"([*?\[\]\\])", br"\\\1", prefix) + b"*"
     cursor = b"0"
     while True:
@@ -74,7 +114,14 @@ def delete_keys(shard, prefix):
             if "unknown command" in str(error).lower():
                 raise UnsupportedRedis("flush() needs SCAN: Redis 2.8 or newer.")
             raise
-        if keys:
-            shard.do("DEL", *keys)
+        yield keys
         if int(cursor) == 0:
             return
+
+
+def delete_own(shard, keys):
+    """Delete those of ``keys`` that are the layer's."""
+    found = [(key, kind) for key in keys for kind in shard.keys.kinds(key)]
+    for start in range(0, len(found), DELETED_AT_ONCE):
+        keys, kinds = zip(*found[start:start + DELETED_AT_ONCE])
+        shard.run(scripts.flush, list(keys), [shard.keys.prefix, shard.keys.message_ms] + list(kinds))

@@ -11,11 +11,13 @@ import struct
 import redis
 import six
 from redis import exceptions
-from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError, TimeoutError
 from redis.sentinel import MasterNotFoundError
 
 from . import resp, times
+from .options import check_tls, own_retries
 from .sockets import readable
+from .urls import parse_url, url_of, without_password
 
 try:
     import redis.driver_info  # noqa: F401
@@ -58,28 +60,13 @@ KEEPALIVE = {
 #: What redis-py's error says once the system's timeout is over.
 TIMED_OUT = os.strerror(errno.EAGAIN)
 
+#: How Python says that a class does not know an argument.
+UNKNOWN_OPTION = re.compile("unexpected keyword argument (\\S+)")
+
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
 
-# Addresses.
-
-
-def url_of(host, port, db=0):
-    """Return ``redis://host:port/db``, with the brackets that an IPv6 address needs."""
-    return "redis://%s:%d/%d" % ("[%s]" % host if ":" in host else host, port, db)
-
-
-def without_password(url):
-    """Return ``url`` with ``***`` wherever redis-py would find a password. It need not be a valid URL."""
-    url, mark, query = url.partition("?")
-    start, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
-    login, at, rest = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    login = user + ":***" if colon else "***" if at else ""
-    if start != "unix":
-        rest = re.sub(r":(?![\d:]*(\]|/|$))[^/\]]*", ":***", rest)  # a port that is no number
-    query = re.sub(r"(password=)[^&]*", r"\1***", query)
-    return start + slashes + login + at + rest + mark + query
+# Clients.
 
 
 def address_of(client):
@@ -92,7 +79,16 @@ def address_of(client):
     return options.get("path") or "%s:%s" % (options.get("host", "localhost"), options.get("port", 6379))
 
 
-# Clients.
+def url_of_client(client):
+    """Return the URL of a client's server, without user and password; of a service of Sentinels, its description."""
+    pool = client.connection_pool
+    options = pool.connection_kwargs
+    if hasattr(pool, "sentinel_manager"):
+        return address_of(client)
+    if "path" in options:
+        return "unix://%s?db=%s" % (options["path"], options.get("db") or 0)
+    url = url_of(options.get("host", "localhost"), options.get("port", 6379), options.get("db") or 0)
+    return url.replace("redis", "rediss", 1) if issubclass(pool.connection_class, redis.SSLConnection) else url
 
 
 def connect_options(options, scheme="redis"):
@@ -118,60 +114,98 @@ def connect_options(options, scheme="redis"):
     return dict(defaults, **options)
 
 
-def client_for_url(url, options):
-    """Return a redis-py client for ``url``, which connects at its first use. ValueError if redis-py can't parse it."""
-    options = connect_options(options, url.partition(":")[0])
-    if REDIS_PY < (4, 0):
-        options["decode_components"] = True  # later versions always decode %-escapes
+def client_for_url(url, kwargs):
+    """
+    Return a redis-py client for ``url``, which connects at its first use. ValueError if an option is wrong.
+
+    ``kwargs``: options for all connections of the layer; those of the URL have precedence.
+    """
+    scheme, found = parse_url(url)
+    shown = without_password(url)
+    options = dict(kwargs, **found)
+    check_tls(shown, options, scheme == "rediss", "write rediss://")
+    options.pop("ssl", None)
+    if REDIS_PY < (3, 4):
+        options.pop("username", None)  # it knows only passwords
+    return make_client("%s, or connection_kwargs" % shown, scheme, options)
+
+
+def client_for_address(host, port, options, where="connection_kwargs"):
+    """
+    Return a redis-py client for the server at ``host``, ``port``, which connects at its first use. ValueError if an
+    option is wrong.
+
+    ``where``: what the user calls ``options``.
+    """
+    options = dict(options, host=host, port=port)
+    is_secure = options.pop("ssl", False)
+    check_tls(where, options, is_secure, "give ssl=True too")
+    return make_client(where, "rediss" if is_secure else "redis", options)
+
+
+def make_client(where, scheme, options):
+    kind = {"redis": redis.Connection, "rediss": redis.SSLConnection, "unix": redis.UnixDomainSocketConnection}[scheme]
+    options = dict({"connection_class": kind}, **connect_options(options, scheme))
     try:
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError(url)  # redis-py 2.10 treats any other scheme as redis://
-        return redis.StrictRedis.from_url(url, **options)
-    except ValueError:
-        # redis-py's message may quote a part of the password.
-        six.raise_from(ValueError(
-            "%s is not a URL that redis-py can read: redis://, rediss:// or unix:// is needed." % without_password(url)
-        ), None)
+        pool = redis.ConnectionPool(**options)
+        pool.connection_class(**pool.connection_kwargs)  # it does not connect
+        return redis.StrictRedis(connection_pool=pool)
+    except TypeError as error:
+        name = UNKNOWN_OPTION.search(str(error))
+        words = "has no option %s" % name.group(1) if name else "refuses an option"
+    except RedisError as error:
+        words = "refuses an option: %s" % error
+    six.raise_from(ValueError("%s: redis-py %s %s." % (where, redis.__version__, words)), None)
 
 
-def client_for_address(host, port, options):
-    """Return a redis-py client for the server at ``host``, ``port``, which connects at its first use."""
-    return redis.StrictRedis(host=host, port=port, **connect_options(options))
+def is_client(value):
+    """Return True if ``value`` is a client of redis-py for one server. In redis-py 2, ``Redis`` is a subclass."""
+    return isinstance(value, redis.StrictRedis)
 
 
-def url_options(url):
-    """Return keyword arguments for redis-py's RedisCluster, from ``url``. ValueError if that has no address."""
-    from redis.connection import parse_url  # since redis-py 4, like RedisCluster
+def check_client_options(options):
+    """Raise ValueError if the connections of a site's own client, which have ``options``, do not suit a layer."""
+    if options.get("decode_responses"):
+        raise ValueError("A client in hosts must have decode_responses off: messages are bytes.")
+    if own_retries(options):
+        raise ValueError(
+            "A client in hosts must have no retry, retry_on_error or retry_on_timeout: the layer repeats commands "
+            "itself, because only it can tell which may be repeated."
+        )
 
-    try:
-        options = parse_url(url)
-    except ValueError:
-        options = {}
-    if "host" not in options:
-        six.raise_from(ValueError("%s is not a redis:// or rediss:// URL." % without_password(url)), None)
-    options.pop("db", None)  # a cluster has only one
-    if options.pop("connection_class", None) is redis.SSLConnection:
-        options["ssl"] = True
+
+def site_options(options):
+    """
+    Return the keyword arguments of this layer's connections like those of a site's own client, which have ``options``.
+
+    Timeouts and the protocol that the client leaves open are the layer's, and redis-py's default retries are off.
+    """
+    options = dict(options)
+    defaults = connect_options({}, "unix" if "path" in options else "redis")
+    for name in ("socket_timeout", "socket_connect_timeout", "protocol"):
+        if options.get(name) is None and name in defaults:
+            options[name] = defaults[name]
+    if "retry" in defaults:
+        options["retry"] = defaults["retry"]
     return options
 
 
 # Connections.
 
 
-def connect(client, patience=None, timeout=None):
+def connect(client, options, patience=None, timeout=None):
     """
     Open and return a new connection like those of ``client``'s pool. redis-py's errors, with the server's address.
 
-    ``patience``: how long each step of connecting may take, in seconds (default: the client's timeouts). ``timeout``:
-    how long replies may take afterwards (default likewise).
+    ``options``: its keyword arguments. ``patience``: how long each step of connecting may take, in seconds (default:
+    the timeouts in ``options``). ``timeout``: how long replies may take afterwards (default likewise).
     """
-    pool = client.connection_pool
-    options = dict(pool.connection_kwargs)
+    options = dict(options)
     if patience is not None and "path" not in options:
         options["socket_connect_timeout"] = patience
     if patience is not None or timeout is not None:
         options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
-    connection = pool.connection_class(**options)
+    connection = client.connection_pool.connection_class(**options)
     try:
         connection.connect()
         set_timeout(connection, options.get("socket_timeout") if timeout is None else timeout)

@@ -15,8 +15,10 @@ PREFIX + 32 hexadecimal digits    string  ``expiry``                      send, 
 PREFIX + queue                    list    ``expiry`` + 1 s from its last  send, send_group, put_back, return_message:
                                           push                            message keys, pushed right and popped left
 PREFIX:group:NAME                 zset    ``group_expiry``                group_add: channels by time of joining
-STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count_full; COUNTER is
-                                          the minute                      ``messages_count`` or ``channel_full_count``
+STATS + queue:COUNTER             string  1 h from the last change, to    send, send_group, count; COUNTER is
+                                          the minute                      ``messages_count``, ``channel_full_count`` or
+                                                                          ``dropped_count``, which counts messages that
+                                                                          their reader could not unpack
 STATS#global#:COUNTER             string  24 h, likewise                  the same, for all channels
 PREFIX + queue#noted              list    as the queue                    send, send_group, put_back, return_message:
                                                                           the newest message keys that were pushed to
@@ -32,11 +34,18 @@ PREFIX#wake#NAME                  list    10 s                            wake: 
 PREFIX#origin                     string  30 days                         origin: random text; gone or changed if the
                                                                           server has lost its data
 ================================  ======  ==============================  ==========================================
+
+Every key has a life. Only counters begin with ``stats_prefix``: two sites may share that one unawares, and then a
+``flush`` of one deletes the other's. ``Keys.kinds`` tells from a name which of these a key may be.
 """
 from __future__ import unicode_literals
 
 import binascii
 import os
+import re
+
+DEFAULT_PREFIX = "asgi:"
+DEFAULT_STATS_PREFIX = "asgi-meta:"
 
 #: How long the number of a session is kept after it was last noted: longer than a network may delay a command.
 SHORTEST_SESSION_MS = 120000
@@ -52,6 +61,32 @@ ALL_CHANNELS = "#global#"
 
 MESSAGES_COUNT = "messages_count"
 CHANNEL_FULL_COUNT = "channel_full_count"
+DROPPED_COUNT = "dropped_count"
+COUNTERS = MESSAGES_COUNT, CHANNEL_FULL_COUNT, DROPPED_COUNT
+
+#: Patterns of legal names: see names.py.
+NAME = "[a-zA-Z0-9_.-]+"
+QUEUE = NAME + r"(!|\?[a-zA-Z0-9_.-]*)?"
+
+
+def _compiled(shapes):
+    return [(kind, re.compile((shape + r"\Z").encode("ascii"))) for kind, shape in shapes]
+
+
+#: What follows ``prefix`` in keys, each with its kind: the type, or one that flush.lua looks at more closely, because
+#: with an empty prefix a key of another application may have such a name.
+AFTER_PREFIX = _compiled([
+    ("message", "[0-9a-f]{32}"),
+    ("queue", QUEUE + "(#noted)?"),
+    ("zset", ":group:" + NAME),
+    ("string", QUEUE + "#batches"),
+    ("string", "#session#[0-9a-f]{20}(#taken|#reply)?"),
+    ("list", "#wake#[0-9a-f]{16}"),
+    ("string", "#origin"),
+])
+
+#: What follows ``stats_prefix``, likewise.
+AFTER_STATS_PREFIX = _compiled([("string", "(%s|%s):(%s)" % (QUEUE, ALL_CHANNELS, "|".join(COUNTERS)))])
 
 
 def random_name(length=20):
@@ -75,6 +110,13 @@ class Keys(object):
         self.queue_ms = self.message_ms + 1000
         #: The message that a session took last must not outlive the session's number.
         self.session_ms = max(SHORTEST_SESSION_MS, self.message_ms + 60000)
+
+    def kinds(self, key):
+        """Return the kinds of keys of this shard, as ``flush.lua`` takes them, that have names like ``key``: a list."""
+        return [
+            kind for prefix, shapes in ((self.prefix, AFTER_PREFIX), (self.stats_prefix, AFTER_STATS_PREFIX))
+            if key.startswith(prefix) for kind, shape in shapes if shape.match(key[len(prefix):])
+        ]
 
     def queue(self, queue):
         return self.prefix + queue.encode("ascii")

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from . import resp, scripts, times
 from .breaker import Breaker
-from .connections import abandon, address_of, can_read, connect, is_outage, set_timeout, with_address
+from .connections import abandon, address_of, can_read, connect, is_outage, set_timeout, site_options, with_address
 from .keys import ORIGIN_MS, random_name
 from .session import Session
 
@@ -45,6 +45,10 @@ class Place(object):
         """Return the redis-py client whose settings are used for new connections."""
         return self._client
 
+    def options(self, client):
+        """Return the keyword arguments for new connections like those of ``client``."""
+        return client.connection_pool.connection_kwargs
+
     def check(self, connection):
         """Return True if ``connection`` still goes to the right server."""
         return True
@@ -57,6 +61,13 @@ class Place(object):
 
     def was_slow(self):
         """Take note that a reply took long."""
+
+
+class OwnClient(Place):
+    """A server that a site gave a redis-py client of its own for."""
+
+    def options(self, client):
+        return site_options(client.connection_pool.connection_kwargs)
 
 
 class Shard(object):
@@ -106,6 +117,9 @@ class Shard(object):
         """
         if self.breaker.error is not None:
             self.check_available(receiving)
+        return self._take_session()
+
+    def _take_session(self):
         try:
             # The next call's number is higher, so a call that got no reply does nothing if it arrives late.
             return (self._unanswered or self._free).pop()
@@ -176,7 +190,7 @@ class Shard(object):
                 reply = session.ask(command)
             except NoScriptError:
                 reply = session.ask(scripts.whole(command))
-            set_timeout(session.connection, reply_timeout(self.place.client()))
+            set_timeout(session.connection, self._reply_timeout())
             return reply
         except BaseException:
             session.close()
@@ -214,8 +228,9 @@ class Shard(object):
         ``patience``: how long each step may take, in seconds (default: set by the layer's arguments).
         """
         client = self.place.client()
-        timeout = reply_timeout(client)
-        session.connection = connect(client, patience, patience or timeout)
+        options = self.place.options(client)
+        timeout = reply_timeout(options)
+        session.connection = connect(client, options, patience, patience or timeout)
         command = scripts.origin.command([self.keys.origin], [random_name(), ORIGIN_MS])
         try:
             origin = session.ask(command)
@@ -276,7 +291,7 @@ class Shard(object):
     def _once_more(self, session, command, moved, began):
         if moved and moved is not True:
             session.sent = True
-            return ask_this_once(moved, command)
+            return ask_this_once(moved, self.place.options(moved), command)
         patience = None
         if session.connection is None:
             patience = max(min(self.breaker.time_left(began), 0.5), 0.1)
@@ -285,8 +300,11 @@ class Shard(object):
         session.sent = True
         reply = session.ask(command)
         if patience:
-            set_timeout(session.connection, reply_timeout(self.place.client()))
+            set_timeout(session.connection, self._reply_timeout())
         return reply
+
+    def _reply_timeout(self):
+        return reply_timeout(self.place.options(self.place.client()))
 
     def explain(self, error):
         """Return ``error`` with the server's address in its text. UnsupportedRedis if the server has no scripts."""
@@ -306,8 +324,9 @@ class Shard(object):
         patience = self.breaker.begin_probe(receiving)
         if patience is None:
             raise not_sent(self.breaker.refusal())
-        session = Session(self.keys)
+        session = self._take_session()
         try:
+            session.close()
             self.connect(session, patience)
         except RedisError as error:
             error = self.explain(error)
@@ -316,9 +335,8 @@ class Shard(object):
                 self.breaker.failed(error)
             raise not_sent(error)
         finally:
+            self.give_back(session)
             self.breaker.end_probe()
-        self._sessions.add(session)
-        self._free.append(session)
 
 
 def not_sent(error):
@@ -326,15 +344,19 @@ def not_sent(error):
     return error
 
 
-def reply_timeout(client):
-    """Return how long replies to commands that do not block may take, in seconds, or None for no limit."""
-    timeout = client.connection_pool.connection_kwargs.get("socket_timeout")
+def reply_timeout(options):
+    """
+    Return how long replies to commands that do not block may take, in seconds, or None for no limit.
+
+    ``options``: the keyword arguments of the connection.
+    """
+    timeout = options.get("socket_timeout")
     return times.REPLY_TIMEOUT if timeout == times.SOCKET_TIMEOUT else timeout
 
 
-def ask_this_once(client, command):
+def ask_this_once(client, options, command):
     """Return the reply of a cluster's node that a slot is being moved to."""
-    connection = connect(client)
+    connection = connect(client, options)
     try:
         for attempt in (command, scripts.whole(command)):
             connection.send_packed_command([resp.command("ASKING") + attempt])

@@ -39,5 +39,8 @@ GRACE = 2
 #: deletes in three commands.
 MISSING_FOR = 1.0
 
+#: How long a reader that seems to lack keys pauses before it takes another message.
+WRONG_KEYS_PAUSE = 1.0
+
 #: How often the lives of counters are renewed, for each queue.
 RENEW_COUNTERS = 60

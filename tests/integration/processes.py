@@ -25,20 +25,18 @@ DAPHNE = "from daphne.cli import CommandLineInterface; CommandLineInterface.entr
 
 class Process(object):
     """
-    A Python process in the folder of the site.
+    A process whose log is kept.
 
-    ``name``: what errors call it. ``arguments``: those of the interpreter. ``environment``: all its variables.
-    ``folder``: where its log goes.
+    ``name``: what errors call it. ``command``: a list. ``environment``: all its variables. ``folder``: where its log
+    goes. ``cwd``: the folder in which it runs, that of the site by default. ``options``: of ``Popen``.
     """
 
-    def __init__(self, name, arguments, environment, folder):
+    def __init__(self, name, command, environment, folder, cwd=SITE, **options):
         self.name = name
         self._told_to_end = False
         self._log_path = os.path.join(folder, name + ".log")
         with open(self._log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable] + arguments, cwd=SITE, env=environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log, **options)
 
     @property
     def running(self):
@@ -95,8 +93,8 @@ class Daphne(Process):
 
     def __init__(self, name, environment, folder):
         self.port = free_port()
-        arguments = ["-c", DAPHNE, "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "asgi:channel_layer"]
-        super(Daphne, self).__init__(name, arguments, environment, folder)
+        arguments = ["-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "asgi:channel_layer"]
+        super(Daphne, self).__init__(name, [sys.executable, "-c", DAPHNE] + arguments, environment, folder)
 
     def started(self):
         try:
@@ -110,7 +108,7 @@ class Worker(Process):
     """A ``manage.py runworker``; without a ``manage.py``, which adds nothing to ``-m django``."""
 
     def __init__(self, name, environment, folder):
-        super(Worker, self).__init__(name, ["-m", "django", "runworker"], environment, folder)
+        super(Worker, self).__init__(name, [sys.executable, "-m", "django", "runworker"], environment, folder)
 
     def started(self):
         return any("Listening on channels" in line for line in self.log())

@@ -21,7 +21,7 @@ requests = pytest.importorskip("requests")
 websocket = pytest.importorskip("websocket")
 
 #: All messages of a test may wait at once: of 50 sockets five each, and the answers.
-CAPACITY = {"websocket.receive": 300, "daphne.response.*": 300}
+CAPACITY = {"websocket.receive": 300, "daphne.response.*": 300, "http.disconnect": 100000}
 
 #: Seconds in which a process ends that was told to. It waits for messages, for 5 seconds, and must not end that first.
 AT_ONCE = 4

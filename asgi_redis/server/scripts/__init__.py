@@ -2,7 +2,8 @@
 
 Each ``.lua`` file opens with its keys, arguments and reply. Every queue is declared. A key that is derived from a
 declared one begins with it, or lies in its slot on a Redis Cluster. The scripts run on Redis 2.6's Lua, and never write
-in an order taken from ``pairs``.
+in an order taken from ``pairs``. The first line of those that use keys which they do not declare permits that on
+Dragonfly.
 """
 from __future__ import unicode_literals
 
@@ -33,7 +34,8 @@ class Script(object):
 
 announce = Script("announce")
 channel_statistics = Script("channel_statistics")
-count_full = Script("count_full")
+count = Script("count")
+flush = Script("flush")
 group_add = Script("group_add")
 group_discard = Script("group_discard")
 group_members = Script("group_members")

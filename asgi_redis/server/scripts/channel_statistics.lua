@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Return the statistics of one channel on one shard.
 --
 -- KEYS   1 queue

@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Put message keys that left their queues, but whose messages no reader got, back at the heads of the queues.
 --
 -- Doing it twice changes nothing: a key that is in its queue, or whose message was received, stays as it is.

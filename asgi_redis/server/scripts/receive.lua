@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Take the oldest message of the first queue that has one; drop expired messages on the way.
 --
 -- The message stays in Redis until the session's next call: if the reply is lost, the same call gets it again, or

@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Put a message that was received, but is no longer wanted, back at the head of its queue.
 --
 -- KEYS   1 queue    2 session    3 message

@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Put one message at the end of its queue, unless the queue is full.
 --
 -- KEYS   1 queue

@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Put the messages of one group send at the ends of their queues, unless those are full.
 --
 -- A batch is one entry for several channels of one process. The reader of its queue must understand that, which release
@@ -70,7 +71,7 @@ local place = 0
 
 for arg = 13, 12 + runs * 3, 3 do
     local capacity, body = tonumber(ARGV[arg + 1]), ARGV[first_body + ARGV[arg + 2]]
-    for _ = 1, ARGV[arg] do
+    for _ = 1, tonumber(ARGV[arg]) do
         place = place + 1
         if not put(place, capacity, body, 1) then
             full_entries[#full_entries + 1] = place

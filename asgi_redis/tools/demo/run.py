@@ -29,7 +29,8 @@ def run(requests, workers, hosts=None):
     number if a signal stopped it.
     """
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("asgi_redis.server.breaker").setLevel(logging.ERROR)  # the demo says so itself
+    for logger in ("asgi_redis.server.breaker", "asgi_redis.delivery.losses"):
+        logging.getLogger(logger).setLevel(logging.ERROR)  # the demo says so itself
     signals, resources = Signals(), Resources(hosts)
     screen = Screen(signals)
     try:

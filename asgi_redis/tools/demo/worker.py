@@ -68,6 +68,7 @@ def end_with_front(read=os.read, end=os._exit):
 
 def main():
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("asgi_redis.delivery.losses").setLevel(logging.ERROR)  # the front says how often it was full
     line = sys.stdin.readline()
     if not line:
         return

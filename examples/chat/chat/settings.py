@@ -24,7 +24,10 @@ TIME_ZONE = "UTC"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "asgi_redis.RedisChannelLayer",
-        "CONFIG": {"hosts": HOSTS},
+        "CONFIG": {
+            "hosts": HOSTS,
+            "channel_capacity": {"http.disconnect": 100000},  # nothing reads it
+        },
         "ROUTING": "chat.routing.routes",
     },
 }

@@ -1,6 +1,6 @@
--- Count group messages that were dropped because their queues were full.
+-- Count messages that were dropped.
 --
--- KEYS   1 channel_full_count of all channels; then the channel_full_count of each full queue
+-- KEYS   1 a counter of all channels; then the same counter of some queues
 -- ARGV   1 life of the channels' counters, s    2 life of the counter of all channels, s
 --        then, for each queue, how many messages
 -- reply  how many were counted

@@ -1,0 +1,106 @@
+"""Messages that were lost or refused: how they are logged, and counted."""
+from __future__ import unicode_literals
+
+import collections
+import logging
+import threading
+
+from redis.exceptions import RedisError
+
+from ..server import scripts
+from ..server.keys import ALL_CHANNELS
+
+logger = logging.getLogger(__name__)
+
+#: How often a loss is logged at most, in seconds.
+INTERVAL = 1.0
+
+FULL = (
+    "Channel %%(channel)s is full (capacity %%(detail)s): %s in the last second. Its reader is too slow, or its "
+    "capacity too small."
+)
+
+class Loss(collections.namedtuple(str("Loss"), "level line channel detail")):
+    """A kind of loss on one channel. ``line``: the text for the log."""
+
+    def log(self, number):
+        values = {
+            "channel": self.channel, "detail": self.detail,
+            "number": number, "messages": "message" if number == 1 else "messages",
+        }
+        logger.log(self.level, self.line, values, extra={"channel": self.channel})
+
+
+def dropped_group_messages(queue, capacity):
+    return Loss(logging.WARNING, FULL % "dropped %(number)d group %(messages)s", queue, capacity)
+
+
+def refused_messages(queue, capacity):
+    return Loss(logging.WARNING, FULL % "refused %(number)d %(messages)s", queue, capacity)
+
+
+def unreadable_messages(queue, reason):
+    line = "Dropped %(number)d %(messages)s on %(channel)s in the last second: %(detail)s."
+    return Loss(logging.ERROR, line, queue, reason)
+
+
+def uncounted_messages(queue, error):
+    line = "Dropped %(number)d %(messages)s on %(channel)s in the last second, and could not count that: %(detail)s"
+    return Loss(logging.WARNING, line, queue, error)
+
+
+class Losses(object):
+    """
+    Logs the first loss at once, then once a second how many messages were lost since then, a line for each ``Loss``.
+
+    ``counter_lives``: how long the counters of a channel, and of all channels, live after their last change, in
+    seconds.
+    """
+
+    def __init__(self, counter_lives):
+        self._counter_lives = counter_lives
+        self._lock = threading.Lock()
+        self._numbers = collections.Counter()
+        self._timer = None
+
+    def add(self, losses):
+        """Add ``losses``, {``Loss``: how many messages}."""
+        with self._lock:
+            self._numbers.update(losses)
+            waits = self._timer is not None
+        if losses and not waits:
+            self._report()
+
+    def _report(self):
+        """Log the losses, and again after the interval until there are no more."""
+        with self._lock:
+            numbers, self._numbers = self._numbers, collections.Counter()
+            self._timer = threading.Timer(INTERVAL, self._report) if numbers else None
+            if numbers:
+                self._timer.daemon = True
+                self._start_timer()
+        # Not under the lock: a log handler may send to a group.
+        for loss, number in sorted(numbers.items()):
+            loss.log(number)
+
+    def _start_timer(self):
+        try:
+            self._timer.start()
+        except RuntimeError:  # from Python 3.12 on, no thread starts while the process ends
+            self._timer = None
+
+    def wait(self):
+        """Return once everything is logged."""
+        timer = self._timer
+        while timer is not None:
+            timer.join()
+            timer = self._timer
+
+    def count(self, shard, counter, numbers):
+        """Add ``numbers``, {queue: how many messages}, to a counter of these queues, and of all channels."""
+        queues = sorted(numbers)
+        keys = [shard.keys.counter(queue, counter) for queue in [ALL_CHANNELS] + queues]
+        try:
+            shard.run(scripts.count, keys, list(self._counter_lives) + [numbers[queue] for queue in queues])
+        except RedisError as error:  # other messages are still delivered
+            self.add({uncounted_messages(queue, str(error)): number for queue, number in numbers.items()})
