@@ -33,6 +33,7 @@ from .server.forks import PerProcess
 from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.options import check_options
 from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
+from .server.times import SOCKET_TIMEOUT
 from .server.urls import without_password
 
 logger = logging.getLogger(__name__)
@@ -167,7 +168,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     def check_timeout(self, options):
         """Raise ValueError if connections with these keyword arguments can't wait as long as a blocking receive."""
         timeout = options.get("socket_timeout")
-        if timeout is not None and timeout < self.blpop_timeout:
+        # The default suits longer waits too: a blocking receive does not depend on it.
+        if timeout not in (None, SOCKET_TIMEOUT) and timeout < self.blpop_timeout:
             raise ValueError(
                 "socket_timeout must be at least %s seconds, the longest wait of a blocking receive, not %r."
                 % (self.blpop_timeout, timeout)

@@ -100,7 +100,7 @@ def repairs(layer):
 
 def connections(client):
     """The numbers of all connections of users of least privilege."""
-    return {info["id"] for info in client.client_list() if info["user"].startswith("channels")}
+    return {info["id"] for info in client.client_list() if info.get("user", "").startswith("channels")}
 
 
 def denied(client):
