@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 import binascii
 import functools
 import os
+import threading
 import time
 
 import pytest
