@@ -1,6 +1,7 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
+import hashlib
 import logging
 import re
 
@@ -17,6 +18,7 @@ from .delivery.groups import Groups
 from .delivery.inbox import Inbox
 from .delivery.losses import Losses, refused_messages
 from .delivery.pops import OpenPops
+from .delivery.presence import Presence
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
@@ -60,7 +62,7 @@ class Parts(object):
         self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, self.losses, layer.non_local_name,
+            self.shards, self.inbox, self.pops, envelope, self.losses, Presence(layer.describe), layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
@@ -194,6 +196,16 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     def _describe_hosts(self):
         """Return ``self.hosts`` without passwords. What is no URL describes a client."""
         return [without_password(host) if "://" in host else host for host in self.hosts]
+
+    def describe(self):
+        """Return what other processes may know of this layer, a dict of texts and numbers."""
+        from . import __version__  # which imports this module
+
+        hosts = hashlib.sha256(repr(self.hosts).encode("utf-8")).hexdigest()[:6]
+        return {
+            "release": __version__, "layer": type(self).__name__, "shards": len(self._parts.shards), "hosts": hosts,
+            "keys": self.codec.fingerprints, "capacity": self.capacity, "expiry": self.expiry,
+        }
 
     # Where the shards are: subclasses say that.
 
