@@ -437,6 +437,17 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
             self.STAT_MESSAGES_MAX_AGE: age,
         }
 
+    def processes(self):
+        """
+        Return the processes of this release that have waited for messages in the last 90 seconds.
+
+        They are a dict of dicts, by a random name: ``host``, ``process`` (its number), ``release``, ``python``,
+        ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``keys`` (a fingerprint of each encryption key, too
+        short to find the key by), ``capacity``, ``expiry``, ``channels``, ``since``, ``seen`` (when it started and last
+        wrote this, in seconds since the epoch). Shards that are unavailable are left out; redis-py's error if all are.
+        """
+        return self._parts.statistics.processes()
+
     def flush(self):
         """
         Delete all messages, groups and statistics of this layer, on all shards, before returning.

@@ -411,7 +411,7 @@ def test_a_reader_of_its_output_that_goes_away_ends_it(demo):
 def test_bad_arguments(demo, arguments):
     status, out, err = demo(*arguments).end()
     assert (status, out) == (2, "")
-    assert err.startswith("usage: python -m asgi_redis")
+    assert err.startswith("usage: asgi-redis")
 
 
 def test_a_bad_url_is_shown_without_its_password(demo):

@@ -15,7 +15,7 @@ from . import servers
 
 
 def records(layer):
-    return list(presence.records(layer._parts.shards.all()).values())
+    return list(layer.processes().values())
 
 
 def receive(layer, channels=("normal",)):

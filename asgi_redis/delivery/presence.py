@@ -48,19 +48,14 @@ class Presence(object):
                     pass  # the receive goes on without it
 
     def _record(self, channels):
-        return json.dumps(dict(
-            self._about(), host=socket.gethostname(), process=os.getpid(), since=int(self._since), seen=int(time.time()),
-            python=platform.python_version(), redis_py=redis.__version__, channels=sorted(channels)[:MOST_CHANNELS],
-        ), sort_keys=True)
+        found = dict(self._about(), host=socket.gethostname(), process=os.getpid())
+        found.update(python=platform.python_version(), redis_py=redis.__version__)
+        found.update(since=int(self._since), seen=int(time.time()), channels=sorted(channels)[:MOST_CHANNELS])
+        return json.dumps(found, sort_keys=True)
 
 
-def records(shards):
-    """Return {name: record} of the processes that receive on ``shards``. redis-py's errors."""
-    found = {}
-    for shard in shards:
-        names = shard.do("ZRANGE", shard.keys.presences, 0, -1)
-        bodies = shard.do("MGET", *[shard.keys.presence(name.decode("ascii")) for name in names]) if names else []
-        found.update(
-            (name.decode("ascii"), json.loads(body.decode("utf-8"))) for name, body in zip(names, bodies) if body
-        )
-    return found
+def records(shard):
+    """Return {name: record} of the processes that receive on ``shard``. redis-py's errors."""
+    names = [name.decode("ascii") for name in shard.do("ZRANGE", shard.keys.presences, 0, -1)]
+    bodies = shard.do("MGET", *[shard.keys.presence(name) for name in names]) if names else []
+    return {name: json.loads(body.decode("utf-8")) for name, body in zip(names, bodies) if body}

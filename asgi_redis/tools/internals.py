@@ -2,6 +2,6 @@
 from __future__ import unicode_literals
 
 from ..server.times import monotonic
-from ..server.urls import without_password
+from ..server.urls import address_of, without_password
 
-__all__ = ["monotonic", "without_password"]
+__all__ = ["address_of", "monotonic", "without_password"]
