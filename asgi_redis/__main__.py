@@ -8,13 +8,15 @@ import sys
 from redis.exceptions import RedisError
 
 from . import UnsupportedRedis, __version__
+from .tools import messages
 from .tools.check import run as check
 from .tools.demo import run as demo
 from .tools.screen import Screen
 from .tools.signals import Signals, Stopped
+from .tools.stats import run as stats
 from .tools.target import CannotRun
 
-COMMANDS = [check, demo]
+COMMANDS = [check, stats, messages, demo]
 
 
 def make_parser():

@@ -30,8 +30,9 @@ def run(options, screen, signals):
             for verdict in found:
                 screen.line("  %-8s %-12s %s" % (verdict.level, verdict.about, verdict.text))
             verdicts += found
-        counts = [sum(verdict.level == level for verdict in verdicts) for level in (OK, WARNING, ERROR)]
-        screen.line("\n%d ok, %d warnings, %d errors" % tuple(counts))
+        screen.line("\nOk: %d, warnings: %d, errors: %d" % tuple(
+            sum(verdict.level == level for verdict in verdicts) for level in (OK, WARNING, ERROR)
+        ))
         return worst(verdicts)
 
 

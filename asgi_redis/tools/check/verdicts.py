@@ -8,7 +8,7 @@ OK, WARNING, ERROR = "ok", "WARNING", "ERROR"
 #: The exit statuses of the command.
 STATUS = {OK: 0, WARNING: 1, ERROR: 2}
 
-#: ``level``: one of the three. ``about``: what was looked at, in a word or two. ``text``: what was found, and what helps.
+#: ``level``: one of these. ``about``: what was looked at, in a word or two. ``text``: what was found, and what helps.
 Verdict = collections.namedtuple("Verdict", "level about text")
 
 
