@@ -201,9 +201,9 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """Return what other processes may know of this layer, a dict of texts and numbers."""
         from . import __version__  # which imports this module
 
-        hosts = hashlib.sha256(repr(self.hosts).encode("utf-8")).hexdigest()[:6]
+        hosts = hashlib.sha256("\n".join(self.names_of_shards()).encode("utf-8")).hexdigest()
         return {
-            "release": __version__, "layer": type(self).__name__, "shards": len(self._parts.shards), "hosts": hosts,
+            "release": __version__, "layer": type(self).__name__, "shards": len(self._parts.shards), "hosts": hosts[:6],
             "keys": self.codec.fingerprints, "capacity": self.capacity, "expiry": self.expiry,
         }
 
@@ -225,6 +225,10 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     def tag(self, index):
         """Return the text that follows the prefixes in the keys of shard ``index``."""
         return ""
+
+    def names_of_shards(self):
+        """Return what tells these shards from those of another layer, a list of texts without users and passwords."""
+        return [re.sub("//.*@", "//", "%s" % host) for host in self._describe_hosts()]
 
     def make_shard(self, index, count):
         keys = Keys(self.prefix, self.stats_prefix, self.expiry, self.tag(index))
