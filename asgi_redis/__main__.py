@@ -11,7 +11,7 @@ from . import UnsupportedRedis, __version__
 from .tools import messages
 from .tools.check import run as check
 from .tools.demo import run as demo
-from .tools.screen import Screen
+from .tools.screen import Screen, encoded
 from .tools.signals import Signals, Stopped
 from .tools.stats import run as stats
 from .tools.target import CannotRun
@@ -41,7 +41,7 @@ def main(words=None):
     except Stopped as stopped:
         return stopped.status
     except (CannotRun, RedisError, UnsupportedRedis) as error:
-        sys.stderr.write("asgi-redis %s: %s\n" % (options.command, error))
+        sys.stderr.write(encoded("asgi-redis %s: %s\n" % (options.command, error), sys.stderr))
         return 2
 
 

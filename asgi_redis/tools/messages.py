@@ -2,13 +2,17 @@
 from __future__ import unicode_literals
 
 import json
+import logging
 import sys
 
 import six
 from six.moves import input
 
+from .arguments import at_least_one
 from .stats.collect import collect
-from .target import CannotRun, add_options, make_layer
+from .target import CannotRun, add_options, on_layer
+
+MESSAGE_HELP = "a JSON object, or - to read it from standard input"
 
 
 def add_to(commands):
@@ -18,47 +22,63 @@ def add_to(commands):
     parser.add_argument("message", help=MESSAGE_HELP)
 
     parser = add_command(commands, "receive", receive, "take messages from channels, and print them", epilog=(
-        "Exit status: 0, 1 if there was no message, 2 after an error. The messages are gone then."
+        "The messages are gone then: no worker gets them. Exit status: 0, 1 if there was no message, 2 after an error."
     ))
     parser.add_argument("channels", nargs="+", metavar="channel", help=(
         "of a process-specific channel, the name up to its !"
     ))
-    parser.add_argument("--wait", action="store_true", help="wait for a message, for 5 seconds")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="up to how many messages (default 1)")
+    parser.add_argument("--wait", action="store_true", help="wait up to 5 seconds for each message")
+    parser.add_argument("--count", type=at_least_one, default=1, metavar="N", help=(
+        "up to how many messages (default 1)"
+    ))
 
-    groups = commands.add_parser("group", help="change a group, list it, or send to it").add_subparsers(
+    add_group_commands(commands)
+    parser = add_command(commands, "flush", flush, "delete all messages, groups and counters of the layer", epilog=(
+        "Exit status: 0, 1 if you did not agree, 2 after an error."
+    ))
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def add_group_commands(commands):
+    about = "change a group, list it, or send to it"
+    groups = commands.add_parser("group", help=about, description=sentence(about)).add_subparsers(
         metavar="action", dest="action"
     )
     groups.required = True
-    for name, run, about in [
+    for name, act, about in [
         ("add", group_add, "make a channel a member"), ("discard", group_discard, "remove a channel"),
         ("list", group_list, "print the members"), ("send", group_send, "send a message to all members"),
     ]:
-        parser = add_command(groups, name, run, about)
+        parser = add_command(groups, name, act, about)
         parser.add_argument("group")
         if name in ("add", "discard"):
             parser.add_argument("channel")
         elif name == "send":
             parser.add_argument("message", help=MESSAGE_HELP)
 
-    parser = add_command(commands, "flush", flush, "delete all messages, groups and counters of the layer")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
 
-
-MESSAGE_HELP = "a JSON object, or - to read it from standard input"
-
-
-def add_command(commands, name, run, about, **options):
-    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", **options)
+def add_command(commands, name, act, about, epilog="Exit status: 0, 2 after an error."):
+    parser = commands.add_parser(name, help=about, description=sentence(about), epilog=epilog)
     add_options(parser)
-    parser.set_defaults(run=run)
+
+    def run(layer, options, screen):
+        # Only the log tells of messages that are dropped: those that can't be read, and those to full members.
+        logging.getLogger("asgi_redis.delivery").addHandler(logging.StreamHandler())
+        return act(layer, options, screen)
+
+    parser.set_defaults(run=on_layer(run))
     return parser
+
+
+def sentence(text):
+    return text[0].upper() + text[1:] + "."
 
 
 def read_message(text):
     """Return the message in ``text``, or on standard input if that is a hyphen. CannotRun if it is not one."""
+    text = six.ensure_text(text)
     try:
-        message = json.loads(sys.stdin.read() if text == "-" else six.ensure_text(text))
+        message = json.loads(sys.stdin.read() if text == "-" else text)
     except ValueError as error:
         raise CannotRun("The message is not JSON: %s" % error)
     if not isinstance(message, dict):
@@ -66,79 +86,93 @@ def read_message(text):
     return message
 
 
-def called(method, *arguments):
-    """Return ``method(*arguments)``. CannotRun for a wrong name or message."""
+def called(layer, method, *arguments):
+    """Return ``method(*arguments)`` of ``layer``. CannotRun for a wrong name or message, or a full channel."""
     try:
         return method(*[six.ensure_text(part) if isinstance(part, str) else part for part in arguments])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, layer.ChannelFull, layer.MessageTooLarge) as error:
         raise CannotRun("%s" % error)
 
 
-def send(options, screen, signals):
-    layer, message = make_layer(options), read_message(options.message)
-    try:
-        called(layer.send, options.channel, message)
-    except layer.ChannelFull as error:
-        raise CannotRun("%s" % error)
+def send(layer, options, screen):
+    called(layer, layer.send, options.channel, read_message(options.message))
     return 0
 
 
-def receive(options, screen, signals):
-    layer, found = make_layer(options), 0
-    with signals.raised():
-        while found < options.count:
-            names = [six.ensure_text(channel) for channel in options.channels]
-            channel, message = called(layer.receive, names, options.wait)
-            if channel is None:
-                break
-            found += 1
-            screen.line(json.dumps({"channel": channel, "message": message}, default=repr, sort_keys=True))
+def receive(layer, options, screen):
+    channels, found = [six.ensure_text(channel) for channel in options.channels], 0
+    while found < options.count:
+        channel, message = called(layer, layer.receive, channels, options.wait)
+        if channel is None and options.wait:
+            # A receive that waits does not say that a shard is unavailable.
+            channel, message = called(layer, layer.receive, channels)
+        if channel is None:
+            break
+        found += 1
+        screen.line(json.dumps({"channel": channel, "message": shown(message)}, sort_keys=True))
     return 0 if found else 1
 
 
-def group_add(options, screen, signals):
-    called(make_layer(options).group_add, options.group, options.channel)
+def shown(value):
+    """Return a part of a message as JSON can have it: bytes, and what else JSON lacks, as Python writes them."""
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, six.text_type) else "%s" % shown(key): shown(part) for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [shown(part) for part in value]
+    if value is None or isinstance(value, six.integer_types + (bool, float, six.text_type)):
+        return value
+    return ("b" if six.PY2 and isinstance(value, bytes) else "") + repr(value)
+
+
+def group_add(layer, options, screen):
+    called(layer, layer.group_add, options.group, options.channel)
     return 0
 
 
-def group_discard(options, screen, signals):
-    called(make_layer(options).group_discard, options.group, options.channel)
+def group_discard(layer, options, screen):
+    called(layer, layer.group_discard, options.group, options.channel)
     return 0
 
 
-def group_list(options, screen, signals):
-    for channel in called(make_layer(options).group_channels, options.group):
+def group_list(layer, options, screen):
+    for channel in called(layer, layer.group_channels, options.group):
         screen.line(channel)
     return 0
 
 
-def group_send(options, screen, signals):
-    layer, message = make_layer(options), read_message(options.message)
-    called(layer.send_group, options.group, message)
+def group_send(layer, options, screen):
+    called(layer, layer.send_group, options.group, read_message(options.message))
     return 0
 
 
-def flush(options, screen, signals):
+def flush(layer, options, screen):
     """Delete everything, once the user has agreed. Return 1 if the user has not."""
-    layer = make_layer(options)
-    with signals.raised():
-        found = collect(layer)
-        screen.line("%s, prefixes %s and %s" % (
-            ", ".join(shard["address"] for shard in found["shards"]), layer.prefix, layer.stats_prefix,
-        ))
-        screen.line("%d messages in %d channels, %d groups with %d members, and all counters." % (
-            sum(channel["waiting"] for channel in found["channels"]), len(found["channels"]), len(found["groups"]),
-            sum(group["members"] for group in found["groups"]),
-        ))
-        if not options.yes and not agreed():
-            screen.line("Nothing was deleted.")
-            return 1
-        layer.flush()
-        screen.line("Deleted.")
+    found = collect(layer)
+    for shard in found["shards"]:
+        if "error" in shard:
+            raise CannotRun("Nothing was deleted: %s" % shard["error"])
+    screen.line("%s, prefixes %s and %s" % (
+        ", ".join(shard["address"] for shard in found["shards"]), layer.prefix, layer.stats_prefix,
+    ))
+    screen.line("%s%d messages in %d channels, %d groups with %d members, and all counters." % (
+        "" if found["is_whole"] else "At least ", sum(channel["waiting"] for channel in found["channels"]),
+        len(found["channels"]), len(found["groups"]), sum(group["members"] for group in found["groups"]),
+    ))
+    if not options.yes and not agreed():
+        screen.line("Nothing was deleted.")
+        return 1
+    layer.flush()
+    screen.line("Deleted.")
     return 0
 
 
 def agreed():
     if not sys.stdin.isatty():
-        raise CannotRun("Nobody can be asked here: give --yes to delete this.")
-    return input("Delete this? [y/N] ").strip().lower() in ("y", "yes")
+        raise CannotRun("Standard input is no terminal, so nobody can be asked: give --yes to delete this.")
+    try:
+        return input("Delete this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        sys.stdout.write("\n")
+        return False

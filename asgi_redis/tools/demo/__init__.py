@@ -1,5 +1,5 @@
 """
-``python -m asgi_redis demo``: send messages between processes, count what arrives, and measure how fast.
+``asgi-redis demo``: send messages between processes, count what arrives, and measure how fast.
 
 The process that the user starts is the front, in the role of Daphne. A worker is a process
 ``python -m asgi_redis.tools.demo.worker``.

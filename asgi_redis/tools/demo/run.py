@@ -1,7 +1,6 @@
 """One run of the demo."""
 from __future__ import unicode_literals
 
-import argparse
 import logging
 import os
 
@@ -9,22 +8,12 @@ import six
 
 from asgi_redis import __version__
 
+from ..arguments import at_least_one
 from ..internals import without_password
 from ..signals import Stopped
 from .front import FRONT_WAIT, Front
 from .report import Report
 from .resources import Resources
-
-
-def at_least_one(text):
-    """Return the whole number in ``text``. ArgumentTypeError if it is none, or is below 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError("%r is not a whole number above 0" % (text,))
-    return number
 
 
 def add_to(commands):
