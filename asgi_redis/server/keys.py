@@ -34,6 +34,7 @@ PREFIX#wake#NAME                  list    10 s                            wake: 
 PREFIX#presence                   zset    24 h                            presence: names of the processes that receive
                                                                           here, by the time of their last record
 PREFIX#presence#NAME              string  90 s                            presence: the record of one process, JSON
+PREFIX#check, STATS#check         string  10 s                            asgi-redis check: whether the user may write
 PREFIX#origin                     string  30 days                         origin: random text; gone or changed if the
                                                                           server has lost its data
 ================================  ======  ==============================  ==========================================

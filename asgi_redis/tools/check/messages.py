@@ -1,48 +1,73 @@
-"""Whether waiting messages can be read with the keys that this process has."""
+"""Whether waiting messages can be read with the keys that this process has, and who else has keys on the server."""
 from __future__ import unicode_literals
 
 import collections
 import re
 
-from redis.exceptions import RedisError
+from ..internals import BadMessage
+from .verdicts import error, note, ok
 
-from .verdicts import error, ok, warning
+#: How many keys a step of SCAN looks at, which takes the server some 0.3 ms, and how many steps there are.
+KEYS_AT_ONCE = 1000
+STEPS = 100
 
-#: How many steps of SCAN look for messages on a shard, at 1,000 keys each, and how many messages are read.
-STEPS = 20
+#: How many messages are read, and after how many bytes no more are.
 MOST = 200
+MOST_BYTES = 4 * 1024 * 1024
 
 MESSAGE = re.compile(br"[0-9a-f]{32}\Z")
 
 
-def read_waiting(layer, index):
-    """Return the verdict on the messages that wait on shard ``index``."""
-    prefix = (layer.prefix + layer.tag(index)).encode("utf-8")
-    try:
-        bodies = sample(layer.connection(index), prefix)
-    except RedisError as failed:
-        return warning("messages", "They can't be looked at: %s" % failed)
-    reasons = collections.Counter()
-    for body in bodies:
+class Keys(object):
+    """
+    Keys on a server. ``waiting``: of messages below ``prefix``, at most MOST. ``prefixes``: of all layers that have
+    processes on the server. ``is_whole``: False if the server has so many keys that not all were looked at.
+    """
+
+    def __init__(self, client, prefix):
+        waiting, self.prefixes, cursor = set(), set(), 0  # SCAN may return a key twice
+        for _ in range(STEPS):
+            cursor, keys = client.scan(cursor, count=KEYS_AT_ONCE)
+            for key in keys:
+                if key.startswith(prefix) and MESSAGE.match(key[len(prefix):]):
+                    waiting.add(key)
+                elif key.endswith(b"#presence"):
+                    self.prefixes.add(key[:-len("#presence")].decode("utf-8", "replace"))
+            if int(cursor) == 0:
+                break
+        self.is_whole = int(cursor) == 0
+        self.waiting = sorted(waiting)[:MOST]
+
+
+def read_waiting(layer, client, keys):
+    """Return the verdict on the messages that wait on the server of ``client``, among ``keys``."""
+    reasons, looked_at, size = collections.Counter(), 0, 0
+    for key in keys.waiting:
+        body = client.get(key)
+        if body is None:
+            continue  # received just now
+        looked_at += 1
+        size += len(body)
         try:
             layer.deserialize(body)
         except Exception as failed:
-            reasons[str(failed) or type(failed).__name__] += 1
-    if reasons:
-        return error("messages", "; ".join("%d of %d: %s" % (count, len(bodies), reason) for reason, count in sorted(
-            reasons.items()
-        )) + ".")
-    return ok("messages", "%d looked at, all can be read" % len(bodies) if bodies else "none wait")
-
-
-def sample(client, prefix):
-    """Return the bodies of some of the messages that wait."""
-    pattern = re.sub(br"([*?\[\]\\])", br"\\\1", prefix) + b"*"
-    cursor, bodies = 0, []
-    for _ in range(STEPS):
-        cursor, keys = client.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-        keys = [key for key in keys if MESSAGE.match(key[len(prefix):])][:MOST - len(bodies)]
-        bodies += [body for body in client.mget(keys) if body] if keys else []
-        if int(cursor) == 0 or len(bodies) >= MOST:
+            # The text of another exception, from a subclass, may quote the message.
+            reasons["%s" % failed if isinstance(failed, BadMessage) else type(failed).__name__] += 1
+        if size > MOST_BYTES:
             break
-    return bodies
+    if reasons:
+        return error("messages", "; ".join(
+            "%d of %d: %s" % (count, looked_at, reason) for reason, count in sorted(reasons.items())
+        ) + ".")
+    return ok("messages", "%s, all can be read" % looked_at if looked_at else (
+        "none wait" if keys.is_whole else "none among the keys that were looked at"
+    ))
+
+
+def other_layers(layer, keys):
+    """Return the verdict on layers of other prefixes on the server, as far as ``keys`` show."""
+    own = {layer.prefix + layer.tag(index) for index in range(layer.ring_size)}
+    found = ", ".join(sorted(keys.prefixes - own))
+    if found:
+        return note("other layers", "Processes with other prefixes have used this server in the last day: %s" % found)
+    return ok("other layers", "none" if keys.is_whole else "none among the keys that were looked at")

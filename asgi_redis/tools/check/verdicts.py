@@ -3,10 +3,10 @@ from __future__ import unicode_literals
 
 import collections
 
-OK, WARNING, ERROR = "ok", "WARNING", "ERROR"
+OK, NOTE, WARNING, ERROR = "ok", "note", "WARNING", "ERROR"
 
 #: The exit statuses of the command.
-STATUS = {OK: 0, WARNING: 1, ERROR: 2}
+STATUS = {OK: 0, NOTE: 0, WARNING: 1, ERROR: 2}
 
 #: ``level``: one of these. ``about``: what was looked at, in a word or two. ``text``: what was found, and what helps.
 Verdict = collections.namedtuple("Verdict", "level about text")
@@ -14,6 +14,10 @@ Verdict = collections.namedtuple("Verdict", "level about text")
 
 def ok(about, text):
     return Verdict(OK, about, text)
+
+
+def note(about, text):
+    return Verdict(NOTE, about, text)
 
 
 def warning(about, text):
