@@ -1,36 +1,26 @@
 """The command ``stats``."""
 from __future__ import unicode_literals
 
-import argparse
 import json
 import time
 
-from ..target import add_options, make_layer
+from ..arguments import seconds
+from ..internals import monotonic
+from ..target import add_options, on_layer
 from .collect import collect
 from .prometheus import exposition
 from .text import tables
 
-#: Makes a terminal empty, with the cursor at its top.
-CLEAR = "\x1b[H\x1b[2J"
-
-
-def seconds(text):
-    """Return the number above 0 in ``text``. ArgumentTypeError otherwise."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not number > 0:
-        raise argparse.ArgumentTypeError("%r is not a number of seconds above 0" % (text,))
-    return number
+#: How many times as long as it reads, ``--watch`` pauses at least, so that it takes little of a server with many keys.
+PAUSE_BY_READING = 4
 
 
 def add_to(commands):
     """Add the command to ``commands``, the subparsers of ``argparse``."""
     parser = commands.add_parser("stats", help="show channels, processes, groups and shards", description=(
-        "Shows channels, processes that receive, groups and shards, as they are now. Changes nothing, and reads keys "
-        "in small steps that do not hold up a server."
-    ), epilog="Exit status: 0; 1 if a shard is unavailable; 2 if all are, or an argument is wrong.")
+        "Shows the channels of the last hour, the processes that receive, groups and shards, as they are now. Changes "
+        "nothing, and reads keys in small steps that do not hold up a server."
+    ), epilog="Exit status: 0; 1 if a shard can't be read; 2 if none can, or after another error; 130 after Ctrl-C.")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")
     form.add_argument("--prometheus", action="store_true", help="in the text format of Prometheus")
@@ -38,33 +28,48 @@ def add_to(commands):
         "again and again, with rates, until Ctrl-C (default: every 2 seconds)"
     ))
     add_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=on_layer(run))
 
 
-def run(options, screen, signals):
+def run(layer, options, screen):
     """Print the statistics. Return the exit status."""
-    with signals.raised():
-        layer = make_layer(options)
-        if options.watch:
-            return watch(layer, screen, options.watch)
-        found = collect(layer)
-        if options.json:
-            screen.line(json.dumps(found, indent=1, sort_keys=True))
-        elif options.prometheus:
-            screen.write(exposition(found))
-        else:
-            screen.line("\n".join(tables(found)))
-        return status(found)
+    if options.watch:
+        watch(layer, screen, options.watch)
+    found = collect(layer)
+    if options.json:
+        screen.line(json.dumps(found, indent=1, sort_keys=True))
+    elif options.prometheus:
+        screen.line(exposition(found).rstrip("\n"))
+    else:
+        show(screen, tables(found, columns=screen.columns))
+    return status(found)
+
+
+def show(screen, lines):
+    for line in lines:
+        screen.line(line)
 
 
 def watch(layer, screen, every):
-    """Print them again and again, until a signal raises ``Stopped``."""
+    """Show them again and again, until a signal raises ``Stopped``."""
+    if not screen.is_terminal:
+        for found, before in readings(layer, every):
+            show(screen, tables(found, before) + [""])
+    with screen.full():
+        for found, before in readings(layer, every):
+            screen.draw(tables(found, before, screen.columns))
+
+
+def readings(layer, every):
+    """Yield what ``collect`` returns, with what it returned before, every ``every`` seconds or less often."""
     before = None
     while True:
+        began = monotonic()
         found = collect(layer)
-        screen.line((CLEAR if screen.is_terminal else "") + "\n".join(tables(found, before)))
+        taken = monotonic() - began
+        yield found, before
         before = found
-        time.sleep(every)
+        time.sleep(max(every - taken, PAUSE_BY_READING * taken))
 
 
 def status(found):

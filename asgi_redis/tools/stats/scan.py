@@ -13,25 +13,31 @@ class Names(object):
     """
     What is found on one shard. ``channels``, ``groups``: sets of texts. ``is_whole``: False if that is only a sample.
 
-    ``client``: a redis-py client. ``prefix``, ``stats_prefix``: with the shard's tag.
+    ``client``: a redis-py client. ``layer``: says which names are legal. ``prefix``, ``stats_prefix``: with the shard's
+    tag.
     """
 
-    def __init__(self, client, prefix, stats_prefix):
+    def __init__(self, client, layer, prefix, stats_prefix):
         self._client = client
         self.is_whole = True
         # A channel that was used in the last hour has a counter. There are far fewer of these than messages.
         counters = self._scan(stats_prefix, "*:*_count")
-        self.channels = {name.rpartition(":")[0] for name in counters} - {"#global#"}
-        self.groups = set(self._scan(prefix + ":group:", "*"))
+        names = {name.rpartition(":")[0] for name in counters}
+        self.channels = {name for name in names if layer.channel_name_regex.match(name)}
+        self.groups = {name for name in self._scan(prefix + ":group:", "*") if layer.group_name_regex.match(name)}
 
     def _scan(self, prefix, rest):
         """Return what follows ``prefix`` in the keys that match, a list of texts."""
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + rest
         cursor, found = 0, []
         for _ in range(MOST_STEPS):
-            cursor, keys = self._client.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_AT_ONCE)
-            found += [key.decode("utf-8")[len(prefix):] for key in keys]
+            cursor, keys = self._client.scan(cursor, literal(prefix) + rest, KEYS_AT_ONCE)
+            found += [key.decode("utf-8", "replace")[len(prefix):] for key in keys]
             if int(cursor) == 0:
                 return found
         self.is_whole = False
         return found
+
+
+def literal(prefix):
+    """Return the pattern that matches ``prefix`` itself."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", prefix)

@@ -3,52 +3,75 @@ from __future__ import unicode_literals
 
 import time
 
-#: How wide the bar of a full channel is, and how many rows a table has.
+#: How wide the bar of a full channel is, how many rows a table has, and to how many characters a cell may be shortened.
 BAR = 10
 MOST_ROWS = 30
+SHORTEST = 12
+
+#: A terminal with fewer columns gets no bars.
+NARROW = 70
 
 
-def tables(found, before=None):
-    """Return lines of text about ``found``, from ``collect``. ``before``: an earlier one, for rates."""
+def tables(found, before=None, columns=None):
+    """
+    Return lines of text about ``found``, from ``collect``.
+
+    ``before``: an earlier one, for rates. ``columns``: how wide a line may be (default: as it comes).
+    """
     lines = ["asgi_redis %s, %s" % (found["release"], time.strftime("%H:%M:%S", time.localtime(found["time"])))]
     if not found["is_whole"]:
         lines.append("A server has so many keys that only some were looked at: channels and groups may be missing.")
     sections = [
-        ("channels", channels(found, before)), ("processes", processes(found)), ("groups", groups(found)),
+        ("channels", channels(found, before, columns)), ("processes", processes(found)), ("groups", groups(found)),
         ("shards", shards(found)),
     ]
     for title, rows in sections:
-        lines += ["", "%s (%d)" % (title.capitalize(), len(found[title]))] + (table(rows) if len(rows) > 1 else [])
-    return lines
+        lines += ["", "%s (%d)" % (title.capitalize(), len(found[title]))]
+        lines += table(rows, columns) if len(rows) > 1 else []
+    return [line[:columns] for line in lines + errors(found)]
 
 
-def table(rows):
+def table(rows, columns=None):
     """Return lines for ``rows`` of texts, the first of which are headings. Columns of numbers are aligned right."""
     rows, more = rows[:1 + MOST_ROWS], len(rows) - 1 - MOST_ROWS
-    columns = list(zip(*rows))
-    widths = [max(len(cell) for cell in column) for column in columns]
-    right = [all(cell[:1].isdigit() or cell == "-" for cell in column[1:]) for column in columns]
+    by_column = list(zip(*rows))
+    widths = [max(len(cell) for cell in column) for column in by_column]
+    excess = sum(widths) + 2 * len(widths) - columns if columns else 0
+    if excess > 0:
+        widest = widths.index(max(widths))
+        widths[widest] = max(widths[widest] - excess, min(SHORTEST, widths[widest]))
+    right = [all(cell[:1].isdigit() or cell == "-" for cell in column[1:]) for column in by_column]
     lines = [
-        "  " + "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width) for cell, width, is_right in zip(row, widths, right)
+        "".join(
+            "  " + (shortened(cell, width).rjust(width) if is_right else shortened(cell, width).ljust(width))
+            for cell, width, is_right in zip(row, widths, right)
         ).rstrip() for row in rows
     ]
     return lines + (["  ... and %d more" % more] if more > 0 else [])
 
 
-def channels(found, before):
-    rows = [["channel", "waiting", "oldest", "capacity", "", "sent", "full", "dropped"]]
-    rows[0] += ["sent/s"] if before else []
+def shortened(text, length):
+    """Return ``text`` with at most ``length`` characters, its beginning and its end: random parts are at the end."""
+    if len(text) <= length:
+        return text
+    kept = length - 3
+    return text[:kept - kept // 3] + "..." + text[len(text) - kept // 3:]
+
+
+def channels(found, before, columns):
+    rows = [["channel", "waiting", "capacity", "", "oldest", "sent", "full"] + (["sent/s"] if before else [])]
     earlier = {channel["channel"]: channel["sent"] for channel in before["channels"]} if before else {}
-    seconds = found["time"] - before["time"] if before else 1
+    seconds = max(found["time"] - before["time"], 0.001) if before else 1  # the clock may be set back
     for channel in sorted(found["channels"], key=lambda channel: (-filled(channel), channel["channel"])):
-        row = [channel["channel"], "%d" % channel["waiting"], "%.0f s" % channel["oldest"], "%d" % channel["capacity"]]
-        row += [bar(filled(channel))] + ["%d" % channel[name] for name in ("sent", "full", "dropped")]
+        row = [channel["channel"], "%d" % channel["waiting"], "%d" % channel["capacity"], bar(filled(channel))]
+        row += ["%.0f s" % channel["oldest"]] + ["%d" % channel[name] for name in ("sent", "full")]
         if before:
             # Counters start again from 0 after an hour without messages.
             sent = max(channel["sent"] - earlier.get(channel["channel"], channel["sent"]), 0)
             row.append("%.1f" % (sent / seconds))
         rows.append(row)
+    if columns and columns < NARROW:
+        rows = [row[:3] + row[4:] for row in rows]
     return rows
 
 
@@ -68,13 +91,9 @@ def processes(found):
         rows.append([
             record["host"], "%d" % record["process"], record["release"], record["python"], record["redis_py"],
             age(found["time"] - record["since"]), age(found["time"] - record["seen"]) + " ago",
-            shortened(", ".join(record["channels"])),
+            shortened(", ".join(record["channels"]), 60),
         ])
     return rows
-
-
-def shortened(text, length=60):
-    return text if len(text) <= length else text[:length - 3] + "..."
 
 
 def age(seconds):
@@ -91,14 +110,21 @@ def groups(found):
 
 
 def shards(found):
-    rows = [["shard", "address", "waiting", "sent", "share", "groups"]]
+    rows = [["shard", "address", "state", "waiting", "sent", "share", "groups"]]
     sent = sum(shard.get("sent", 0) for shard in found["shards"])
     for number, shard in enumerate(found["shards"], 1):
         if "error" in shard:
-            rows.append(["%d" % number, shard["address"], "-", "-", "-", "- " + shard["error"]])
+            rows.append(["%d" % number, shard["address"], "ERROR", "-", "-", "-", "-"])
         else:
             share = "%d %%" % (100 * shard["sent"] // sent) if sent else "-"
-            rows.append(["%d" % number, shard["address"]] + [
+            rows.append(["%d" % number, shard["address"], "ok"] + [
                 "%d" % shard["waiting"], "%d" % shard["sent"], share, "%d" % shard["groups"],
             ])
     return rows
+
+
+def errors(found):
+    return [
+        "  Shard %d: %s" % (number, shard["error"]) for number, shard in enumerate(found["shards"], 1)
+        if "error" in shard
+    ]
