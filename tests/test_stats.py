@@ -63,7 +63,7 @@ def test_channels(site):
     out = command("stats", *site.hosts)
     assert row(out, "http.request")[:3] == ["http.request", "60", "100"]
     assert "  100  [######    ]  " in out
-    assert row(out, "http.request")[-2:] == ["60", "0"]
+    assert row(out, "http.request")[-3:] == ["60", "0", "0"]
     assert row(out, "daphne.response.AbCdEf!")[1:3] == ["4", "100"]
     assert out.index("http.request") < out.index("daphne.response.AbCdEf!")  # fuller ones first
 
@@ -150,7 +150,7 @@ def test_json(site):
     found = json.loads(command("stats", "--json", *site.hosts))
     channels = {channel["channel"]: channel for channel in found["channels"]}
     request = channels["http.request"]
-    assert (request["waiting"], request["sent"], request["full"], request["capacity"]) == (60, 60, 0, 100)
+    assert [request[name] for name in ("waiting", "capacity", "sent", "full", "dropped")] == [60, 100, 60, 0, 0]
     assert 0 <= request["oldest"] <= 60
     assert found["groups"] == [{"group": "crowd", "members": 4}, {"group": "pair", "members": 1}]
     assert {record["process"] for record in found["processes"]} == {worker.process.pid for worker in site.workers}

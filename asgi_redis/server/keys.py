@@ -86,6 +86,8 @@ AFTER_PREFIX = _compiled([
     ("string", QUEUE + "#batches"),
     ("string", "#session#[0-9a-f]{20}(#taken|#reply)?"),
     ("list", "#wake#[0-9a-f]{16}"),
+    ("zset", "#presence"),
+    ("string", "#presence#[0-9a-f]{20}"),
     ("string", "#origin"),
 ])
 

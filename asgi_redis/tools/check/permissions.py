@@ -13,14 +13,14 @@ NEEDED = [
     "SET {} 1 PX 10000", "EVAL 'return 1' 0", "EVALSHA %s 0" % ("0" * 40), "GET {}", "MGET {}", "EXISTS {}",
     "EXPIRE {} 10", "PEXPIRE {} 10000", "PTTL {}", "INCR {}", "DECR {}", "INCRBY {} 1", "RENAME {} {}", "RPUSH {} 1",
     "LPUSH {} 1", "LLEN {}", "LINDEX {} 0", "LRANGE {} 0 0", "LTRIM {} 0 0", "BLPOP {} 1", "LPOP {}", "ZADD {} 1 1",
-    "ZRANGE {} 0 -1", "ZREM {} 1", "ZREMRANGEBYSCORE {} 1 1", "SCAN 0 COUNT 1", "DEL {}",
+    "ZRANGE {} 0 -1", "ZREM {} 1", "ZREMRANGEBYSCORE {} 1 1", "SCAN 0 COUNT 1", "TYPE {}", "DEL {}",
 ]
 
 #: Those that would leave a key if the first is refused.
 CREATING = ["INCR", "DECR", "INCRBY", "RPUSH", "LPUSH", "ZADD"]
 
 #: Those that messages and groups do without.
-OPTIONAL = {"SCAN", "MGET"}
+OPTIONAL = {"SCAN", "MGET", "TYPE"}
 
 
 def permissions(client, prefixes):

@@ -13,7 +13,7 @@ from .scan import Names
 #: How many channels or groups are asked about in one round trip.
 NAMES_AT_ONCE = 200
 
-COUNTERS = [("sent", "messages_count"), ("full", "channel_full_count")]
+COUNTERS = [("sent", "messages_count"), ("full", "channel_full_count"), ("dropped", "dropped_count")]
 
 
 def collect(layer):
@@ -115,6 +115,6 @@ def parts(names):
 def of_channel(layer, name, shards):
     """Return the figures of one channel, over ``shards``."""
     parts = [shard.figures[name] for shard in shards if name in shard.figures]
-    total = {key: sum(part[key] for part in parts) for key in ("sent", "full", "waiting")}
+    total = {key: sum(part[key] for part in parts) for key in ("sent", "full", "dropped", "waiting")}
     oldest = max(part["oldest"] for part in parts)
     return dict(total, channel=name, oldest=round(oldest, 1), capacity=layer.get_capacity(name))

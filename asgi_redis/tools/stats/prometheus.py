@@ -18,6 +18,7 @@ OF_CHANNELS = collections.OrderedDict([
     ("capacity", ("asgi_redis_capacity", "gauge", "How many messages the queue may hold.")),
     ("sent", ("asgi_redis_messages", "counter", "Messages sent.")),
     ("full", ("asgi_redis_channel_full", "counter", "Messages refused or dropped because the channel was full.")),
+    ("dropped", ("asgi_redis_messages_dropped", "counter", "Messages that their readers could not read.")),
 ])
 
 

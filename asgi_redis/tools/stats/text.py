@@ -59,12 +59,13 @@ def shortened(text, length):
 
 
 def channels(found, before, columns):
-    rows = [["channel", "waiting", "capacity", "", "oldest", "sent", "full"] + (["sent/s"] if before else [])]
+    rows = [["channel", "waiting", "capacity", "", "oldest", "sent", "full", "dropped"]]
+    rows[0] += ["sent/s"] if before else []
     earlier = {channel["channel"]: channel["sent"] for channel in before["channels"]} if before else {}
     seconds = max(found["time"] - before["time"], 0.001) if before else 1  # the clock may be set back
     for channel in sorted(found["channels"], key=lambda channel: (-filled(channel), channel["channel"])):
         row = [channel["channel"], "%d" % channel["waiting"], "%d" % channel["capacity"], bar(filled(channel))]
-        row += ["%.0f s" % channel["oldest"]] + ["%d" % channel[name] for name in ("sent", "full")]
+        row += ["%.0f s" % channel["oldest"]] + ["%d" % channel[name] for name in ("sent", "full", "dropped")]
         if before:
             # Counters start again from 0 after an hour without messages.
             sent = max(channel["sent"] - earlier.get(channel["channel"], channel["sent"]), 0)
