@@ -88,7 +88,9 @@ def test_a_full_channel(make_layer, target):
     layer = make_layer()
     for _ in range(100):
         layer.send("normal", {})
-    assert "normal holds 100 messages" in error_of("send", "normal", "{}", *target)
+    result = run("send", "normal", "{}", *target)
+    # Python 2 may report on other lines that it ends while the layer's log waits for more.
+    assert result.status == 2 and result.err.startswith("asgi-redis send: normal holds 100 messages, its capacity.\n")
 
 
 def test_receive(layer, target):
@@ -266,7 +268,7 @@ def test_ctrl_c_ends_a_command_at_once(words):
     (["--services", "alpha"], "--services needs --sentinels"), (["--shards", "2"], "--shards needs --cluster"),
     (["--alias", "other"], "--alias needs --settings"),
     (["--settings", "x", "--stats-prefix", "y"], "--stats-prefix can't be given with --settings"),
-    (["--hosts", "http://:%s@localhost" % SECRET], "http://:***@localhost is not a URL"),
+    (["--hosts", "http://:%s@localhost" % SECRET], "http://:***@localhost is not the URL"),
     (["--sentinels", "redis://:%s@localhost:26379" % SECRET], "A Sentinel is HOST:PORT"),
     (["--sentinels", "localhost:%s" % SECRET], "A Sentinel is HOST:PORT"),
     pytest.param(["--cluster", "redis://localhost", "--shards", "0"], "shards must be", marks=needs_cluster),

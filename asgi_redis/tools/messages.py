@@ -60,13 +60,7 @@ def add_group_commands(commands):
 def add_command(commands, name, act, about, epilog="Exit status: 0, 2 after an error."):
     parser = commands.add_parser(name, help=about, description=sentence(about), epilog=epilog)
     add_options(parser)
-
-    def run(layer, options, screen):
-        # Only the log tells of messages that are dropped: those that can't be read, and those to full members.
-        logging.getLogger("asgi_redis.delivery").addHandler(logging.StreamHandler())
-        return act(layer, options, screen)
-
-    parser.set_defaults(run=on_layer(run))
+    parser.set_defaults(run=on_layer(act))
     return parser
 
 
@@ -94,12 +88,18 @@ def called(layer, method, *arguments):
         raise CannotRun("%s" % error)
 
 
+def show_losses():
+    """Show what only the log tells: messages that can't be read, or that find members of a group full, are dropped."""
+    logging.getLogger("asgi_redis.delivery").addHandler(logging.StreamHandler())
+
+
 def send(layer, options, screen):
     called(layer, layer.send, options.channel, read_message(options.message))
     return 0
 
 
 def receive(layer, options, screen):
+    show_losses()
     channels, found = [six.ensure_text(channel) for channel in options.channels], 0
     while found < options.count:
         channel, message = called(layer, layer.receive, channels, options.wait)
@@ -143,6 +143,7 @@ def group_list(layer, options, screen):
 
 
 def group_send(layer, options, screen):
+    show_losses()
     called(layer, layer.send_group, options.group, read_message(options.message))
     return 0
 
