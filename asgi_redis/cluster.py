@@ -198,5 +198,8 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
     def tag(self, index):
         return "{%s}" % self._tags[index]
 
+    def names_of_shards(self):
+        return self._tags  # any of the nodes may be named in hosts
+
     def place(self, index):
         return Slot(self._nodes, self.prefix + self.tag(index))

@@ -1,6 +1,7 @@
 """What every layer does (BaseRedisChannelLayer), and the layer over a list of servers (RedisChannelLayer)."""
 from __future__ import unicode_literals
 
+import hashlib
 import logging
 import re
 
@@ -17,6 +18,7 @@ from .delivery.groups import Groups
 from .delivery.inbox import Inbox
 from .delivery.losses import Losses, refused_messages
 from .delivery.pops import OpenPops
+from .delivery.presence import Presence
 from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
@@ -33,6 +35,7 @@ from .server.forks import PerProcess
 from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.options import check_options
 from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
+from .server.times import SOCKET_TIMEOUT
 from .server.urls import without_password
 
 logger = logging.getLogger(__name__)
@@ -59,7 +62,7 @@ class Parts(object):
         self.on_send = None if layer.has_own("on_send") else layer.on_send
         self.sender = Sender(self.shards, counter_lives)
         self.receiver = Receiver(
-            self.shards, self.inbox, self.pops, envelope, self.losses, layer.non_local_name,
+            self.shards, self.inbox, self.pops, envelope, self.losses, Presence(layer.describe), layer.non_local_name,
             lambda: layer.blpop_timeout, layer.reconnect_timeout,
         )
         self.groups = Groups(
@@ -167,7 +170,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     def check_timeout(self, options):
         """Raise ValueError if connections with these keyword arguments can't wait as long as a blocking receive."""
         timeout = options.get("socket_timeout")
-        if timeout is not None and timeout < self.blpop_timeout:
+        # The default suits longer waits too: a blocking receive does not depend on it.
+        if timeout not in (None, SOCKET_TIMEOUT) and timeout < self.blpop_timeout:
             raise ValueError(
                 "socket_timeout must be at least %s seconds, the longest wait of a blocking receive, not %r."
                 % (self.blpop_timeout, timeout)
@@ -193,6 +197,16 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """Return ``self.hosts`` without passwords. What is no URL describes a client."""
         return [without_password(host) if "://" in host else host for host in self.hosts]
 
+    def describe(self):
+        """Return what other processes may know of this layer, a dict of texts and numbers."""
+        from . import __version__  # which imports this module
+
+        hosts = hashlib.sha256("\n".join(self.names_of_shards()).encode("utf-8")).hexdigest()
+        return {
+            "release": __version__, "layer": type(self).__name__, "shards": len(self._parts.shards), "hosts": hosts[:6],
+            "keys": self.codec.fingerprints, "capacity": self.capacity, "expiry": self.expiry,
+        }
+
     # Where the shards are: subclasses say that.
 
     def setup_hosts(self, hosts):
@@ -211,6 +225,10 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     def tag(self, index):
         """Return the text that follows the prefixes in the keys of shard ``index``."""
         return ""
+
+    def names_of_shards(self):
+        """Return what tells these shards from those of another layer, a list of texts without users and passwords."""
+        return [re.sub("//.*@", "//", "%s" % host) for host in self._describe_hosts()]
 
     def make_shard(self, index, count):
         keys = Keys(self.prefix, self.stats_prefix, self.expiry, self.tag(index))
@@ -422,6 +440,17 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
             self.STAT_MESSAGES_PENDING: waiting,
             self.STAT_MESSAGES_MAX_AGE: age,
         }
+
+    def processes(self):
+        """
+        Return the processes of this release that have waited for messages in the last 90 seconds.
+
+        They are a dict of dicts, by a random name: ``host``, ``process`` (its number), ``release``, ``python``,
+        ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``keys`` (a fingerprint of each encryption key, too
+        short to find the key by), ``capacity``, ``expiry``, ``channels``, ``since``, ``seen`` (when it started and last
+        wrote this, in seconds since the epoch). Shards that are unavailable are left out; redis-py's error if all are.
+        """
+        return self._parts.statistics.processes()
 
     def flush(self):
         """

@@ -135,6 +135,9 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
     def ring_size(self):
         return len(self.services)
 
+    def names_of_shards(self):
+        return self.services
+
     def place(self, index):
         client = self._sentinel.master_for(
             self.services[index], redis_class=redis.StrictRedis, connection_pool_class=Pool

@@ -10,6 +10,8 @@ from redis.exceptions import RedisError, ResponseError
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.delivery.pops import OpenPop
 from asgi_redis.server.connections import REDIS_PY, call
+from asgi_redis.tools.check.servers import Server
+from asgi_redis.tools.stats.collect import collect
 
 from . import acl, servers
 from .patience import AT_ONCE, LONG_WAIT
@@ -34,6 +36,7 @@ def everything(layer):
     repairs(layer)
     assert layer.global_statistics()["messages_count"] > 0
     assert layer.channel_statistics("full")["channel_full_count"] == 2
+    assert layer.processes()
     layer.flush()
     assert layer.global_statistics()["messages_count"] == 0
 
@@ -100,7 +103,7 @@ def repairs(layer):
 
 def connections(client):
     """The numbers of all connections of users of least privilege."""
-    return {info["id"] for info in client.client_list() if info["user"].startswith("channels")}
+    return {info["id"] for info in client.client_list() if info.get("user", "").startswith("channels")}
 
 
 def denied(client):
@@ -185,6 +188,28 @@ def test_a_refusal_is_an_error_at_once(make_user, monkeypatch):
             refused()
         assert acl.PASSWORD not in str(raised.value)
     assert time.time() - begun < AT_ONCE
+
+
+def stats(layer):
+    found = collect(layer)
+    assert not any("error" in shard for shard in found["shards"])
+    return found
+
+
+def test_stats_needs_one_more(make_user):
+    layer = make_user(acl.words() + ["+zcount"])
+    layer.send("normal", {"n": 1})
+    layer.group_add("crowd", "normal")
+    assert stats(layer)["groups"] == [{"group": "crowd", "members": 1}]
+    with pytest.raises(AssertionError):
+        stats(make_user(acl.words()))
+
+
+def test_check_can_tell_all_with_three_more(make_user):
+    layer = make_user(acl.words() + ["+info", "+time", "+config|get"])
+    found = Server(layer, 0, layer.connection(0)).verdicts()
+    assert {verdict.about for verdict in found if verdict.level not in ("ok", "WARNING")} == set()
+    assert denied(servers.client()) == set()
 
 
 @pytest.mark.parametrize("command", [

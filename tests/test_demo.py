@@ -1,15 +1,11 @@
 """``python -m asgi_redis``, run as a user runs it."""
 from __future__ import unicode_literals
 
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 
@@ -19,6 +15,7 @@ from asgi_redis import RedisChannelLayer, __version__
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers
+from .terminals import Terminal, from_a_terminal
 
 #: Seconds that anything may take on a slow machine.
 PATIENCE = 60
@@ -49,14 +46,6 @@ def is_gone(pid):
             return stat.read().rpartition(")")[2].split()[0] == "Z"
     except EnvironmentError:  # There is no /proc; or the process has ended just now, which is seen the next time.
         return False
-
-
-def from_a_terminal():
-    """What a shell does for a program that it starts in the foreground, in the child process before ``exec``."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # It may be ignored where the tests run in the background.
-    if os.isatty(0):
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Demo(object):
@@ -199,38 +188,6 @@ def test_without_a_terminal_the_last_message_is_reported_on_a_line(demo):
 
 
 # On a terminal.
-
-
-class Terminal(object):
-    """A terminal of ``columns`` columns. ``end`` is the one that a program gets; ``text`` is what it wrote there."""
-
-    def __init__(self, columns):
-        self.ours, self.end = pty.openpty()
-        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack(str("HHHH"), 24, columns, 0, 0))
-        self.text = ""
-
-    def run(self, demo, *arguments, **streams):
-        run = demo(*arguments, stdin=self.end, stdout=self.end, stderr=self.end, **streams)
-        os.close(self.end)
-        return run
-
-    def read(self):
-        """Add what was written to ``text``. Return False if all programs that wrote there have ended."""
-        try:
-            self.text += os.read(self.ours, 1000).decode("ascii")
-        except OSError:  # Linux reports the end in this way.
-            return False
-        return True
-
-    def type(self, keys):
-        os.write(self.ours, keys)
-
-    def lines(self):
-        """What is on the screen after all of it, with everything that was overwritten in the same line."""
-        return [line.rstrip("\r").split("\r") for line in self.text.split("\n")]
-
-    def close(self):
-        os.close(self.ours)
 
 
 @pytest.fixture
@@ -411,7 +368,7 @@ def test_a_reader_of_its_output_that_goes_away_ends_it(demo):
 def test_bad_arguments(demo, arguments):
     status, out, err = demo(*arguments).end()
     assert (status, out) == (2, "")
-    assert err.startswith("usage: python -m asgi_redis")
+    assert err.startswith("usage: asgi-redis")
 
 
 def test_a_bad_url_is_shown_without_its_password(demo):

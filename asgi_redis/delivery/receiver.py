@@ -95,16 +95,17 @@ class Receiver(object):
     Receives from any number of channels.
 
     ``shards``: a ``Shards``. ``inbox``: an ``Inbox``. ``pops``: an ``OpenPops``. ``envelope``: an ``Envelope``.
-    ``losses``: a ``Losses``. ``non_local_name(channel)``: the queue of a channel. ``seconds()``: how long a blocking
-    receive waits. ``reconnect_timeout``: how long an outage may last before a blocking receive raises, in seconds, or
-    None.
+    ``losses``: a ``Losses``. ``presence``: a ``Presence``. ``non_local_name(channel)``: the queue of a channel.
+    ``seconds()``: how long a blocking receive waits. ``reconnect_timeout``: how long an outage may last before a
+    blocking receive raises, in seconds, or None.
     """
 
-    def __init__(self, shards, inbox, pops, envelope, losses, non_local_name, seconds, reconnect_timeout):
+    def __init__(self, shards, inbox, pops, envelope, losses, presence, non_local_name, seconds, reconnect_timeout):
         self._shards = shards
         self._inbox = inbox
         self._pops = pops
         self._envelope = envelope
+        self._presence = presence
         self._non_local_name = non_local_name
         self._losses = losses
         self._key_doubts = KeyDoubts()
@@ -143,6 +144,8 @@ class Receiver(object):
                 with waiter:
                     waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
             else:
+                if deadline >= self._presence.due_at:
+                    self._presence.show(plan)
                 found = (
                     self._look(plan, take) or self._wait(plan, deadline, waiter)
                     or self._inbox and self._inbox.take(channels)

@@ -17,6 +17,7 @@ from ..server.keys import (
     MESSAGES_COUNT,
 )
 from ..server.shard import UnsupportedRedis
+from .presence import records
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,13 @@ class Statistics(object):
         return sum(self._from_each(
             lambda shard: int(shard.do("GET", shard.keys.counter(queue, DROPPED_COUNT)) or 0)
         ))
+
+    def processes(self):
+        """Return {name: record} of the processes that receive on an available shard."""
+        found = {}
+        for of_shard in self._from_each(records):
+            found.update(of_shard)
+        return found
 
     def _from_each(self, ask):
         """Return [``ask(shard)``, ...] of the available shards. redis-py's error if there are none."""

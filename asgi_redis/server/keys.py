@@ -31,6 +31,10 @@ PREFIX#session#NAME               string  ``Keys.session_ms``             every 
 PREFIX#session#NAME#taken         string  what the message had left       receive: the message that its last call took
 PREFIX#session#NAME#reply         string  ``Keys.session_ms``             send_group: the reply of its last call
 PREFIX#wake#NAME                  list    10 s                            wake: ends one blocking pop
+PREFIX#presence                   zset    24 h                            presence: names of the processes that receive
+                                                                          here, by the time of their last record
+PREFIX#presence#NAME              string  90 s                            presence: the record of one process, JSON
+PREFIX#check, STATS#check         string  10 s                            asgi-redis check: whether the user may write
 PREFIX#origin                     string  30 days                         origin: random text; gone or changed if the
                                                                           server has lost its data
 ================================  ======  ==============================  ==========================================
@@ -82,6 +86,8 @@ AFTER_PREFIX = _compiled([
     ("string", QUEUE + "#batches"),
     ("string", "#session#[0-9a-f]{20}(#taken|#reply)?"),
     ("list", "#wake#[0-9a-f]{16}"),
+    ("zset", "#presence"),
+    ("string", "#presence#[0-9a-f]{20}"),
     ("string", "#origin"),
 ])
 
@@ -135,6 +141,13 @@ class Keys(object):
 
     def wake(self):
         return self.prefix + b"#wake#" + random_name(16).encode("ascii")
+
+    @property
+    def presences(self):
+        return self.prefix + b"#presence"
+
+    def presence(self, name):
+        return self.prefix + b"#presence#" + name.encode("ascii")
 
     @property
     def origin(self):

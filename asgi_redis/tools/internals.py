@@ -1,7 +1,22 @@
 """The helpers of the package that the tools share. No other module of the tools imports more than the public layer."""
 from __future__ import unicode_literals
 
+from ..codec import BadMessage
+from ..server.connections import address_of, call, is_outage, with_address
 from ..server.times import monotonic
 from ..server.urls import without_password
 
-__all__ = ["monotonic", "without_password"]
+__all__ = [
+    "BadMessage", "address_of", "call", "client_of", "is_outage", "monotonic", "with_address", "without_password",
+]
+
+#: How long a command of the tools may take, in seconds.
+REPLY_TIMEOUT = 2
+
+
+def client_of(layer, index):
+    """Return the redis-py client of shard ``index``, with a timeout that is no longer than REPLY_TIMEOUT."""
+    client = layer.connection(index)
+    options = client.connection_pool.connection_kwargs
+    options["socket_timeout"] = min(options.get("socket_timeout") or REPLY_TIMEOUT, REPLY_TIMEOUT)
+    return client

@@ -1,5 +1,5 @@
 """
-``python -m asgi_redis demo``: send messages between processes, count what arrives, and measure how fast.
+``asgi-redis demo``: send messages between processes, count what arrives, and measure how fast.
 
 The process that the user starts is the front, in the role of Daphne. A worker is a process
 ``python -m asgi_redis.tools.demo.worker``.
@@ -9,6 +9,6 @@ The process that the user starts is the front, in the role of Daphne. A worker i
 - ``worker``: replies to them
 - ``traffic``: what front and workers share: the layer, channel names, group members
 - ``resources``: the server, processes and keys that a run creates
-- ``signals``, ``screen``, ``progress``: Ctrl-C and the like; standard output; progress bars
+- ``progress``: progress bars
 - ``tally``, ``report``: what was sent and what arrived; the text about it
 """

@@ -5,8 +5,8 @@ import collections
 import contextlib
 
 from ..internals import monotonic
+from ..target import CannotRun
 from .progress import make_progress
-from .resources import CannotRun
 from .tally import Tally
 from .traffic import BROADCASTS, GROUP, REQUESTS, make_request, member_channels, send_patiently
 

@@ -14,14 +14,11 @@ from asgi_redis import UnsupportedRedis
 
 from ..embedded import NoServer, Server
 from ..internals import monotonic
+from ..target import CannotRun
 from .traffic import make_layer
 
 #: How long, in seconds, all workers together may take to end before they are killed.
 ENDING = 5
-
-
-class CannotRun(Exception):
-    """Raised if the demo cannot run; the text says why."""
 
 
 class Resources(object):

@@ -6,7 +6,7 @@ import signal
 
 
 class Stopped(BaseException):
-    """Raised to end the demo because of a signal. ``status`` is the exit status that reports it."""
+    """Raised to end a command because of a signal. ``status`` is the exit status that reports it."""
 
     def __init__(self, signum):
         super(Stopped, self).__init__()

@@ -1,0 +1,61 @@
+"""Whether the processes that receive agree with each other, and with this one."""
+from __future__ import unicode_literals
+
+from .verdicts import ok, warning
+
+#: What must be the same in all processes: the name in a record, and how a verdict calls it.
+SAME = [
+    ("release", "releases"), ("keys", "encryption keys"), ("hosts", "hosts"), ("shards", "numbers of shards"),
+    ("layer", "layers"), ("expiry", "expiry"),
+]
+
+#: What options tell of a layer. Of one in a project's settings, all is told.
+BY_OPTIONS = ["keys", "hosts", "shards"]
+
+#: How many processes a verdict names.
+MOST_NAMES = 10
+
+
+def compare(layer, is_configured):
+    """
+    Return the verdicts on the processes that receive from ``layer``.
+
+    ``is_configured``: True if all arguments of ``layer`` are those of the site.
+    """
+    found = list(layer.processes().values())
+    if not found:
+        return [warning("processes", "No process of this release waits. Those of release 1.4 leave no record.")]
+    own = {key: value for key, value in layer.describe().items() if is_configured or key in BY_OPTIONS}
+    return [ok("processes", "%d: %s" % (len(found), names(found)))] + [
+        difference(found, own, key, title) for key, title in SAME if is_different(found, own, key)
+    ]
+
+
+def is_different(found, own, key):
+    values = [text(record.get(key)) for record in found] + ([text(own[key])] if key in own else [])
+    return len(set(values)) > 1
+
+
+def difference(found, own, key, title):
+    """Return the verdict on ``key``, which not all processes in ``found`` have in common, or have as this one has."""
+    by_value = {}
+    for record in found:
+        by_value.setdefault(text(record.get(key)), []).append(record)
+    parts = ["%s in %s" % (value, names(records)) for value, records in sorted(by_value.items())]
+    if key in own:
+        parts.append("%s here" % text(own[key]))
+    return warning("processes", "Different %s: %s.%s" % (title, "; ".join(parts), HINTS.get(key, "")))
+
+
+HINTS = {"hosts": " They may be other names of the same servers.", "keys": " They are told by fingerprints."}
+
+
+def names(records):
+    """Return the hosts and numbers of processes, as text."""
+    found = sorted({"%s:%s" % (record["host"], record["process"]) for record in records})
+    more = len(found) - MOST_NAMES
+    return ", ".join(found[:MOST_NAMES]) + (" and %d more" % more if more > 0 else "")
+
+
+def text(value):
+    return ",".join(value) or "none" if isinstance(value, list) else "%s" % value

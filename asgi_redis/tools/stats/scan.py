@@ -1,0 +1,43 @@
+"""The names of channels and groups on a shard, by SCAN."""
+from __future__ import unicode_literals
+
+import re
+
+#: How many keys the server looks at in one step, which takes it some 0.1 ms, and how many steps there are at most for
+#: each pattern: a server with more keys is only sampled.
+KEYS_AT_ONCE = 500
+MOST_STEPS = 4000
+
+
+class Names(object):
+    """
+    What is found on one shard. ``channels``, ``groups``: sets of texts. ``is_whole``: False if that is only a sample.
+
+    ``client``: a redis-py client. ``layer``: says which names are legal. ``prefix``, ``stats_prefix``: with the shard's
+    tag.
+    """
+
+    def __init__(self, client, layer, prefix, stats_prefix):
+        self._client = client
+        self.is_whole = True
+        # A channel that was used in the last hour has a counter. There are far fewer of these than messages.
+        counters = self._scan(stats_prefix, "*:*_count")
+        names = {name.rpartition(":")[0] for name in counters}
+        self.channels = {name for name in names if layer.channel_name_regex.match(name)}
+        self.groups = {name for name in self._scan(prefix + ":group:", "*") if layer.group_name_regex.match(name)}
+
+    def _scan(self, prefix, rest):
+        """Return what follows ``prefix`` in the keys that match, a list of texts."""
+        cursor, found = 0, []
+        for _ in range(MOST_STEPS):
+            cursor, keys = self._client.scan(cursor, literal(prefix) + rest, KEYS_AT_ONCE)
+            found += [key.decode("utf-8", "replace")[len(prefix):] for key in keys]
+            if int(cursor) == 0:
+                return found
+        self.is_whole = False
+        return found
+
+
+def literal(prefix):
+    """Return the pattern that matches ``prefix`` itself."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
