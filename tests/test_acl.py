@@ -1,4 +1,4 @@
-"""The user from "Least privilege" in README.rst may do everything that a layer does, and nothing else."""
+"""The user from "Least privilege" in docs/deploying.rst may do everything that a layer does, and nothing else."""
 from __future__ import unicode_literals
 
 import time

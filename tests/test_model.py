@@ -40,7 +40,7 @@ class Entry(object):
 
 class Model(object):
     """
-    A channel layer by the specification, and by the README's "Groups on busy pages", whose messages are numbers.
+    A channel layer by the specification, and by "Groups on busy pages" in docs/groups.rst, whose messages are numbers.
 
     ``shards``: among so many a normal channel is spread; each has its own order. Time does not pass in it.
     """

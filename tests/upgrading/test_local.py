@@ -1,4 +1,4 @@
-"""The commands that README.rst gives for RedisLocalChannelLayer: asgi_ipc must not bring its msgpack."""
+"""The commands that docs/topologies.rst gives for RedisLocalChannelLayer: asgi_ipc must not bring its msgpack."""
 import json
 
 import pytest
@@ -21,7 +21,7 @@ def test_the_local_layer_works_and_msgpack_stays_compiled(make_environment, vers
     environment = make_environment(version)
     environment.run("pip install asgi_redis==1.5.0")
     before = environment.installed()["msgpack"]
-    environment.run(commands("README.rst", "Local")[1])
+    environment.run(commands("docs/topologies.rst", "Local")[1])
     assert "msgpack-python" not in environment.installed()
     status, output, errors = environment.run_python(PROGRAM)
     assert (status, errors) == (0, "")
