@@ -42,8 +42,8 @@ def ipc_layer(**arguments):
         core = importlib.import_module(COPY + ".core")
     except ImportError as error:
         six.raise_from(ValueError(
-            "RedisLocalChannelLayer needs asgi_ipc: pip install asgi_redis[local] && pip install --no-deps asgi_ipc; "
-            "or a layer of yours as local_layer. (%s)" % error
+            "RedisLocalChannelLayer needs asgi_ipc, or a layer of yours as local_layer: docs/topologies.rst has the "
+            "commands that install it. (%s)" % error
         ), None)
     core.msgpack = Msgpack
     return core.IPCChannelLayer(**arguments)

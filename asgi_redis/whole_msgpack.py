@@ -23,26 +23,23 @@ except ImportError as error:
     six.raise_from(ImportError("msgpack is missing or incomplete (%s). To mend it: %s" % (error, MEND)), None)
 
 
-def installed_as(folder):
-    """Return the names of the metadata in ``folder`` of the distributions msgpack and msgpack-python, sorted."""
+def installed_in(folder):
+    """Return the metadata in ``folder``, {name of a distribution: name of a folder}."""
     try:
         names = os.listdir(folder)
     except OSError:  # a zip file
-        return []
-    return sorted(
-        name for name in names
-        if name.startswith(("msgpack-", "msgpack_python-")) and name.endswith((".dist-info", ".egg-info"))
-    )
+        return {}
+    return {name.split("-")[0]: name for name in names if name.endswith((".dist-info", ".egg-info"))}
 
 
 def warn_of_two(folder):
-    """Log a WARNING if both distributions are in ``folder``."""
-    found = installed_as(folder)
-    if len({name.split("-")[0] for name in found}) > 1:
+    """Log a WARNING if both distributions are in ``folder``, unless asgi_ipc is there too, which requires the old one."""
+    found = installed_in(folder)
+    if "msgpack" in found and "msgpack_python" in found and "asgi_ipc" not in found:
         logger.warning(
-            "msgpack and msgpack-python are both installed (%s in %s), and share their files, so installing or "
+            "msgpack and msgpack-python are both installed (%s, %s in %s), and share their files, so installing or "
             "uninstalling one breaks the other. To keep msgpack only: pip uninstall -y msgpack-python && %s",
-            ", ".join(found), folder, MEND,
+            found["msgpack"], found["msgpack_python"], folder, MEND,
         )
 
 

@@ -138,7 +138,8 @@ class Model(object):
     def announce(self, process, channels, found):
         """``process`` has asked for ``channels``: that announces those that are looked for in Redis."""
         asked = {queue for queue in channels if queue in PROCESS_SPECIFIC and queue not in self.memory[process]}
-        self.perhaps_announced |= asked
+        # On a slow machine, what is taken from memory may renew an announcement.
+        self.perhaps_announced |= set(channels) & set(PROCESS_SPECIFIC)
         # Where one shard, or the memory, has something, the others need not be asked.
         if not found or (asked and len(channels) == 1):
             self.surely_announced |= asked

@@ -178,11 +178,11 @@ def site_options(options):
     """
     Return the keyword arguments of this layer's connections like those of a site's own client, which have ``options``.
 
-    Timeouts and the protocol that the client leaves open are the layer's, and redis-py's default retries are off.
+    Timeouts that the client leaves open are the layer's, and redis-py's default retries are off.
     """
     options = dict(options)
     defaults = connect_options({}, "unix" if "path" in options else "redis")
-    for name in ("socket_timeout", "socket_connect_timeout", "protocol"):
+    for name in ("socket_timeout", "socket_connect_timeout"):
         if options.get(name) is None and name in defaults:
             options[name] = defaults[name]
     if "retry" in defaults:

@@ -22,7 +22,8 @@ def test_the_local_layer_works_and_msgpack_stays_compiled(make_environment, vers
     environment.run("pip install asgi_redis==1.5.0")
     before = environment.installed()["msgpack"]
     environment.run(commands("docs/topologies.rst", "Local")[1])
-    assert "msgpack-python" not in environment.installed()
+    # Channels does this when it starts: whatever is not an ImportError ends it.
+    assert environment.run_python("try: import asgi_ipc\nexcept ImportError: pass")[0] == 0
     status, output, errors = environment.run_python(PROGRAM)
     assert (status, errors) == (0, "")
     found, running, packer = json.loads(output)
