@@ -33,7 +33,7 @@ def installed_in(folder):
 
 
 def warn_of_two(folder):
-    """Log a WARNING if both distributions are in ``folder``, unless asgi_ipc is there too, which requires the old one."""
+    """Log a WARNING if both distributions are in ``folder``, and not asgi_ipc, which requires the old one."""
     found = installed_in(folder)
     if "msgpack" in found and "msgpack_python" in found and "asgi_ipc" not in found:
         logger.warning(

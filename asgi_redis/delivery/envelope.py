@@ -25,14 +25,14 @@ class Unreadable(Exception):
         return str(self.error) if isinstance(self.error, BadMessage) else type(self.error).__name__
 
 
-def made(make):
-    """Return ``make()``, which unpacks a message; Unreadable if it is not a message."""
+def made(make, *arguments):
+    """Return ``make(*arguments)``, which unpacks a message; Unreadable if it is not a message."""
     try:
-        return make()
+        return make(*arguments)
     except Exception as first:
         # The exception may come from a signal handler, and not be about the message: then a second try succeeds.
         try:
-            make()
+            make(*arguments)
         except Exception as error:
             six.raise_from(Unreadable(error), None)
         raise first
@@ -109,17 +109,19 @@ class Envelope(object):
 
     def open(self, queue, body, is_for):
         """
-        Return (list of the channels of the message in ``body``, message).
+        Return (list of the channels of the message in ``body``, message). Unreadable if there is none.
 
-        ``is_for(name)``: returns True if a channel belongs to ``queue``. If there is no message, raises what the codec
-        or a subclass's ``deserialize`` raises.
+        ``is_for(name, queue)``: returns True if a channel belongs to a queue.
         """
+        return made(self._open, queue, body, is_for)
+
+    def _open(self, queue, body, is_for):
         message = self._deserialize(body)
         names = message.pop(FULL_NAME, None)
         if names is None:
             return (queue,), message
         names = names if isinstance(names, list) else [names]
-        if not names or not all([is_for(name) for name in names]):
+        if not names or not all([is_for(name, queue) for name in names]):
             raise BadMessage("it is for another channel")
         return names, message
 

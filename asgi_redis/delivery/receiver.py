@@ -27,6 +27,9 @@ ANNOUNCED_FOR = 10
 #: The script's reply if it has dropped expired messages and there may be more.
 NOTHING_YET = b"0000"
 
+#: The last argument of the script if no message was popped before.
+NOTHING_POPPED = resp.bulk(b"")
+
 #: How many sets of channels are kept at once. A process uses one or two.
 KNOWN_PLANS = 100
 
@@ -227,21 +230,21 @@ class Receiver(object):
         if self._reconnect_timeout is not None and breaker.lasts() >= self._reconnect_timeout:
             raise error
 
-    def _take(self, part, receiving=False, order=None, popped=b""):
+    def _take(self, part, receiving=False, order=None, popped=NOTHING_POPPED):
         """
         Return (channel, message) from a shard, or None.
 
         ``receiving``: True for a blocking receive. ``order``: (queues, packed) to look at (default: all, beginning with
-        a random one). ``popped``: the key of a message that was popped from the first queue, but not read.
+        a random one). ``popped``: the key of a message that was popped from the first queue, but not read, packed.
         """
         if self._pops:
             part.shard.check_available(receiving)
             self._pops.settle(part.shard)
-        if self._key_doubts.in_a_row and not popped and self._key_doubts.pause():
+        if self._key_doubts.in_a_row and popped is NOTHING_POPPED and self._key_doubts.pause():
             return None
         if order is None:
-            order = part.orders[int(random.random() * len(part.orders))]
-        popped = resp.bulk(popped)
+            orders = part.orders
+            order = orders[int(random.random() * len(orders)) if len(orders) > 1 else 0]
         while True:
             reply, found = self._ask(part, receiving, order, popped)
             if found or reply is None or self._key_doubts.pause():
@@ -283,21 +286,21 @@ class Receiver(object):
 
         If the body is a batch, that is the first channel; the others wait in memory.
         """
-        def is_for(name):
-            return isinstance(name, type("")) and self._non_local_name(name) == queue
-
         number, copy = 1, None
         try:
-            names, message = made(lambda: self._envelope.open(queue, body, is_for))
+            names, message = self._envelope.open(queue, body, self._is_for)
             number = len(names)
             if number > 1:  # msgpack unpacks what is nested more deeply than it packs, so this may fail
-                copy = made(lambda: self._envelope.copier(message))
+                copy = made(self._envelope.copier, message)
         except Unreadable as error:
             return self._drop(shard, queue, number, error)
         self._key_doubts.in_a_row = 0
-        if copy:
+        if number > 1:
             self._keep(shard, session, queue, names[1:], copy)
         return names[0], message
+
+    def _is_for(self, name, queue):
+        return isinstance(name, type("")) and self._non_local_name(name) == queue
 
     def _keep(self, shard, session, queue, names, copy):
         """Keep a batch in memory for as long as its message, under the session's name, has left to live."""
@@ -413,7 +416,7 @@ class Receiver(object):
         queue_key, message_key = entry.popped
         queue = part.queues[part.keys.index(queue_key)]
         try:
-            found = self._take(part, receiving=True, order=part.single[queue], popped=message_key)
+            found = self._take(part, receiving=True, order=part.single[queue], popped=resp.bulk(message_key))
         except RedisError as error:
             self._bear(error, entry.shard.breaker)
             return None
