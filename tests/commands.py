@@ -94,7 +94,7 @@ class Site(object):
     """
 
     def __init__(self, shards=1, workers=0, **config):
-        self.servers = [Server(["--save", "3600 1"]) for _ in range(shards)]
+        self.servers = [Server(["--save", "3600", "1"]) for _ in range(shards)]
         self.config = config
         self._count = workers
         self.workers = []

@@ -74,7 +74,7 @@ def calls(client):
 
 def message_keys(client, layer):
     """The keys in Redis that hold messages of ``layer``, wait for readers, or are those of groups: a list of texts."""
-    kept = re.compile("#origin$|#session#[0-9a-f]+$|#noted$")
+    kept = re.compile("#origin$|#session#[0-9a-f]+$|#noted$|#presence")
     names = sorted(key.decode("utf-8") for key in client.scan_iter(layer.prefix.replace(":", "[:]") + "*"))
     return [name for name in names if not kept.search(name)]
 

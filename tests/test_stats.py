@@ -402,7 +402,7 @@ def test_a_server_with_many_keys_is_not_held_up():
         assert [channel["channel"] for channel in found["channels"]] == ["normal"] and found["is_whole"]
         assert "cmdstat_keys" not in statistics
         steps = statistics["cmdstat_scan"]["calls"]
-        assert steps >= 2 * 200000 // scan.KEYS_AT_ONCE
+        assert steps >= 2 * 200000 // scan.KEYS_AT_ONCE * 0.9  # a server may look at some more in a step
         assert processor_time(client) - before < 0.001 * steps
 
 
