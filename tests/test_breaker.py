@@ -130,7 +130,7 @@ def test_a_send_leaves_the_tries_to_the_blocking_receives_of_its_process(make_pa
     with Worker(layer, ["normal"]):
         error_of(send, layer)
         deadline = time.time() + 2 * AT_ONCE
-        while probes.count(True) < 3:  # without a pause: whoever is first when a try is due, tries
+        while probes.count(True) < 3:  # without a pause: the first call when a try is due makes it
             took(send, layer)
             assert time.time() < deadline, probes
     # One may come before the receive has tried.

@@ -34,7 +34,7 @@ def sources():
 
 
 def commands_of(client, work):
-    """Do ``work()``, and return what the server runs meanwhile: [(True if by a script, words of the command), ...]."""
+    """Do ``work()``, and return [(True if by a script, words), ...] of the commands that the server runs during it."""
     connection = client.connection_pool.make_connection()
     try:
         connection.send_command("MONITOR")

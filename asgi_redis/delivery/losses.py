@@ -20,6 +20,7 @@ FULL = (
     "capacity too small."
 )
 
+
 class Loss(collections.namedtuple(str("Loss"), "level line channel detail")):
     """A kind of loss on one channel. ``line``: the text for the log."""
 

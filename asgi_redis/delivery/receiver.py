@@ -286,16 +286,16 @@ class Receiver(object):
 
         If the body is a batch, that is the first channel; the others wait in memory.
         """
-        number, copy = 1, None
+        number = 1
         try:
             names, message = self._envelope.open(queue, body, self._is_for)
             number = len(names)
-            if number > 1:  # msgpack unpacks what is nested more deeply than it packs, so this may fail
-                copy = made(self._envelope.copier, message)
+            # msgpack unpacks what is nested more deeply than it packs, so this may fail.
+            copy = made(self._envelope.copier, message) if number > 1 else None
         except Unreadable as error:
             return self._drop(shard, queue, number, error)
         self._key_doubts.in_a_row = 0
-        if number > 1:
+        if copy is not None:
             self._keep(shard, session, queue, names[1:], copy)
         return names[0], message
 

@@ -2,7 +2,6 @@
 from __future__ import unicode_literals
 
 import logging
-import re
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -15,6 +14,7 @@ from ..server.keys import (
     DEFAULT_STATS_PREFIX,
     DROPPED_COUNT,
     MESSAGES_COUNT,
+    literal,
 )
 from ..server.shard import UnsupportedRedis
 from .presence import records
@@ -113,7 +113,7 @@ def flush(shards):
 
 def scan(shard, prefix):
     """Yield all keys that begin with ``prefix``, in lists."""
-    pattern = re.sub(br"([*?\[\]\\])", br"\\\1", prefix) + b"*"
+    pattern = literal(prefix) + b"*"
     cursor = b"0"
     while True:
         try:

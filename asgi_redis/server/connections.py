@@ -126,7 +126,7 @@ def client_for_url(url, kwargs):
     check_tls(shown, options, scheme == "rediss", "write rediss://")
     options.pop("ssl", None)
     if REDIS_PY < (3, 4):
-        options.pop("username", None)  # it knows only passwords
+        options.pop("username", None)  # it has no such option
     return make_client("%s, or connection_kwargs" % shown, scheme, options)
 
 

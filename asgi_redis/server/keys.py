@@ -95,6 +95,11 @@ AFTER_PREFIX = _compiled([
 AFTER_STATS_PREFIX = _compiled([("string", "(%s|%s):(%s)" % (QUEUE, ALL_CHANNELS, "|".join(COUNTERS)))])
 
 
+def literal(prefix):
+    """Return the pattern of SCAN that matches ``prefix``, bytes, itself."""
+    return re.sub(br"([*?\[\]\\])", br"\\\1", prefix)
+
+
 def random_name(length=20):
     """Return ``length`` random hexadecimal digits; ``length`` must be even."""
     return binascii.hexlify(os.urandom(length // 2)).decode("ascii")

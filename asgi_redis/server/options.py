@@ -17,7 +17,7 @@ SWITCHES = {
 
 CERT_REQS = ("none", "optional", "required")
 
-#: ``isdigit`` knows digits that ``int`` can't read.
+#: ``isdigit`` also accepts digits that ``int`` can't read.
 DIGITS = re.compile(r"[0-9]+\Z")
 
 
