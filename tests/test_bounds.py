@@ -56,6 +56,9 @@ def test_members_of_a_batch_whose_message_has_just_expired_get_nothing(make_laye
     join(layer, "process!a", "process!b", "process!c")
     layer.send_group("crowd", {"n": 1})
     assert layer.receive(["process!"]) == ("process!a", {"n": 1})
+    other.send("process!d", {"n": 2})
+    # At once: the rest of the batch is not even looked at.
+    assert layer.receive(["process!"]) == ("process!d", {"n": 2})
     assert layer.receive(["process!"]) == (None, None)
 
 
