@@ -134,30 +134,31 @@ class Receiver(object):
 
     def receive_blocking(self, channels, waiter=None):
         """(channel, message), or None after ``seconds()``, or once ``waiter`` is stopped by another thread."""
-        deadline = monotonic() + self._seconds()
-        waiter = waiter or Waiter()
+        began = monotonic()
         take = self._take_if_available
-        while not waiter.stopped:
-            try:
-                plan = self._plan(channels)
-            except RedisError as error:
-                if is_outage(error):
-                    self._directory.failed(error)
-                self._bear(error, self._directory)
-                with waiter:
-                    waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
-            else:
-                if deadline >= self._presence.due_at:
-                    self._presence.show(plan)
-                found = (
-                    self._look(plan, take) or self._wait(plan, deadline, waiter)
-                    or self._inbox and self._inbox.take(channels)
-                )
-                if found:
-                    return found
+        while waiter is None or not waiter.stopped:
+            plan = self._plan_if_available(channels)
+            if plan and began >= self._presence.due_at:
+                self._presence.show(plan)
+            found = plan and self._look(plan, take)
+            if found:
+                return found
+            deadline = began + self._seconds()
+            waiter = waiter or Waiter()
+            found = self._wait(plan, deadline, waiter) or self._inbox and self._inbox.take(channels)
+            if found:
+                return found
             take = self._take_after_wait
             if monotonic() >= deadline:
                 return None
+
+    def _plan_if_available(self, channels):
+        try:
+            return self._plan(channels)
+        except RedisError as error:
+            if is_outage(error):
+                self._directory.failed(error)
+            self._bear(error, self._directory)
 
     def _plan(self, channels):
         plan = self._plans.get(channels)
@@ -355,10 +356,13 @@ class Receiver(object):
     def _wait(self, plan, deadline, waiter):
         """
         Wait until a queue has a message, until ``deadline``, until the next try of an unavailable shard is due, or
-        until a pause ends.
+        until a pause ends. ``plan``: None if the list of shards is unavailable.
 
         Return (channel, message), or None if there is none, or no good one.
         """
+        if plan is None:
+            with waiter:
+                return waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
         ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
         pause = self._key_doubts.pause()
