@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import collections
+import functools
 import itertools
 import math
 import time
@@ -162,14 +163,13 @@ class Groups(object):
         entries += [self._entry(seal, queue, names) for queue, names in members.processes.items()]
         if len(entries) == 1 and len(entries[0].members) == 1:
             return self._send_one(entries[0])
-        full, errors, renew = [], [], members.renews()
+        sending = GroupSend(functools.partial(self._entry, seal), members.renews(), self._counter_lives)
         try:
-            while entries:
-                entries = self._send_all(seal, entries, renew, full, errors)
+            sending.send(entries)
         finally:
-            self._drop(full)
-        if errors:
-            raise errors[0]
+            self._drop(sending.full)
+        if sending.errors:
+            raise sending.errors[0]
 
     def _send_one(self, entry):
         """Send to a group of one as ``send`` does. The script counts the message if it is dropped."""
@@ -181,59 +181,6 @@ class Groups(object):
         names = None if "!" not in queue else members if len(members) > 1 else members[0]
         return Entry(queue, members, seal(names), self._shards.for_sending(queue, self._capacity(queue)))
 
-    def _send_all(self, seal, entries, renew, full, errors):
-        """Send ``entries``. Return entries to send after that: to other shards, or one for each member."""
-        again = []
-        for shard, on_shard in by_shard(entries):
-            for chunk in chunks(on_shard):
-                try:
-                    refused, unannounced = self._send_chunk(shard, chunk, renew)
-                except RedisError as error:
-                    if not is_outage(error):
-                        raise
-                    rest = [entry for entry in chunk if not error.was_sent and entry.goes_on()]
-                    again += rest
-                    if len(rest) < len(chunk):
-                        errors.append(error)
-                    continue
-                for entry in refused:
-                    (again if entry.goes_on() else full).append(entry)
-                again += [self._entry(seal, batch.queue, [name]) for batch in unannounced for name in batch.members]
-        return again
-
-    def _send_chunk(self, shard, entries, renew):
-        """
-        Send ``entries`` to one shard. Return (those whose queue is full, batches whose reader has not announced that
-        it takes them).
-        """
-        singles = [entry for entry in entries if len(entry.members) == 1]
-        batches = [entry for entry in entries if len(entry.members) > 1]
-        session = shard.borrow()
-        try:
-            number = session.reserve(len(entries))
-            elsewhere = all([entry.others for entry in entries])
-            command = self._command(shard, session, number, singles, batches, renew)
-            reply = shard.ask(session, command, elsewhere)
-        finally:
-            shard.give_back(session)
-        full = [singles[place - 1] for place in reply[0]] + [batches[place - 1] for place in reply[1]]
-        return full, [batches[place - 1] for place in reply[2]]
-
-    def _command(self, shard, session, number, singles, batches, renew):
-        keys = shard.keys
-        queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
-        runs, bodies = arguments_of(singles, batches)
-        arguments = [
-            digits(number), keys.prefix + session.name, keys.message_ms, keys.queue_ms, keys.session_ms,
-            self._counter_lives[0], self._counter_lives[1], keys.prefix, keys.stats_prefix,
-            len(runs) // 3 - len(batches), len(batches), int(renew),
-        ] + runs + bodies
-        return b"".join(
-            [scripts.send_group.head(len(queues) + 2, len(arguments))]
-            + [resp.bulk(keys.counter(ALL_CHANNELS, MESSAGES_COUNT)), session.packed_key] + queues
-            + [resp.bulk(argument) for argument in arguments]
-        )
-
     def _drop(self, entries):
         """Count and log messages whose channels are full."""
         for shard, on_shard in by_shard(entries):
@@ -244,6 +191,80 @@ class Groups(object):
                 dropped_group_messages(queue, self._capacity(queue)): number for queue, number in dropped.items()
             })
             self._losses.count(shard, CHANNEL_FULL_COUNT, dropped)
+
+
+class GroupSend(object):
+    """
+    One group send, shard by shard.
+
+    ``entry(queue, members)``: makes an ``Entry``. ``renews``: True if this send renews the lives of the counters.
+    ``counter_lives``: as in ``Sender``. ``full``: the entries that were dropped because their queues are full.
+    ``errors``: redis-py's, of shards that are unavailable.
+    """
+
+    def __init__(self, entry, renews, counter_lives):
+        self._entry = entry
+        self._renews = renews
+        self._counter_lives = counter_lives
+        self.full = []
+        self.errors = []
+
+    def send(self, entries):
+        while entries:
+            entries = self._send_all(entries)
+
+    def _send_all(self, entries):
+        """Send ``entries``. Return entries to send after that: to other shards, or one for each member."""
+        again = []
+        for shard, on_shard in by_shard(entries):
+            for chunk in chunks(on_shard):
+                try:
+                    refused, unannounced = self._send_chunk(shard, chunk)
+                except RedisError as error:
+                    if not is_outage(error):
+                        raise
+                    rest = [entry for entry in chunk if not error.was_sent and entry.goes_on()]
+                    again += rest
+                    if len(rest) < len(chunk):
+                        self.errors.append(error)
+                    continue
+                for entry in refused:
+                    (again if entry.goes_on() else self.full).append(entry)
+                again += [self._entry(batch.queue, [name]) for batch in unannounced for name in batch.members]
+        return again
+
+    def _send_chunk(self, shard, entries):
+        """
+        Send ``entries`` to one shard. Return (those whose queue is full, batches whose reader has not announced that
+        it takes them).
+        """
+        singles = [entry for entry in entries if len(entry.members) == 1]
+        batches = [entry for entry in entries if len(entry.members) > 1]
+        session = shard.borrow()
+        try:
+            number = session.reserve(len(entries))
+            elsewhere = all([entry.others for entry in entries])
+            command = self._command(shard, session, number, singles, batches)
+            reply = shard.ask(session, command, elsewhere)
+        finally:
+            shard.give_back(session)
+        full = [singles[place - 1] for place in reply[0]] + [batches[place - 1] for place in reply[1]]
+        return full, [batches[place - 1] for place in reply[2]]
+
+    def _command(self, shard, session, number, singles, batches):
+        keys = shard.keys
+        queues = [resp.bulk(keys.queue(entry.queue)) for entry in singles + batches]
+        runs, bodies = arguments_of(singles, batches)
+        arguments = [
+            digits(number), keys.prefix + session.name, keys.message_ms, keys.queue_ms, keys.session_ms,
+            self._counter_lives[0], self._counter_lives[1], keys.prefix, keys.stats_prefix,
+            len(runs) // 3 - len(batches), len(batches), int(self._renews),
+        ] + runs + bodies
+        return b"".join(
+            [scripts.send_group.head(len(queues) + 2, len(arguments))]
+            + [resp.bulk(keys.counter(ALL_CHANNELS, MESSAGES_COUNT)), session.packed_key] + queues
+            + [resp.bulk(argument) for argument in arguments]
+        )
 
 
 def by_process(members):
