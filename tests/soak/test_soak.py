@@ -215,11 +215,11 @@ class Soak(object):
             self.problems.append("%d keys %s: %s" % (len(keys), what, ", ".join(sorted(keys)[:8])))
 
     def _messages(self):
-        """The keys of messages, queues, what was taken, and groups: all but the numbers of sessions and the origin."""
+        """The keys of messages, queues, taken messages and groups, which live no longer than those: not the others."""
         return [
             key for server in self.topology.masters() for traffic in self.traffics
             for key in client(server).scan_iter(traffic.line.layer.prefix + "*", 1000)
-            if not re.search("#origin$|#session#[0-9a-f]+(#reply)?$", key)
+            if not re.search("#origin$|#session#[0-9a-f]+(#reply)?$|#presence", key)
         ]
 
 
