@@ -38,9 +38,13 @@ def _cells(result):
 
 
 def table(results):
+    return grid(HEAD, [_cells(result) for result in results])
+
+
+def grid(head, rows):
     """A table as text; it is reStructuredText, too."""
-    lines = [HEAD] + [_cells(result) for result in results]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    lines = [head] + rows
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     rule = "  ".join("=" * width for width in widths)
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
     return "\n".join([rule, texts[0], rule] + texts[1:] + [rule])

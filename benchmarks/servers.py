@@ -129,7 +129,7 @@ class Servers:
         return self._running[kind]
 
     def _plain(self):
-        return Server()
+        return Server("--databases", "64")
 
     def _sentinel(self):
         return SentinelServer(self.get("plain"))

@@ -5,6 +5,9 @@ A workload measures ``work(calls)``; ``begin()`` comes before each round, ``prep
 """
 import itertools
 import os
+import threading
+import time
+import weakref
 
 import msgpack
 import redis
@@ -15,8 +18,8 @@ import asgi_redis
 MESSAGE = {"reply_channel": "http.response!abcdefgh", "path": "/", "text": "x" * 48}
 
 #: No row is about full channels, nor about messages that expire.
-CAPACITY = 1000000
-EXPIRY = 600
+CAPACITY = 10000000
+EXPIRY = 3600
 
 _numbers = itertools.count()
 
@@ -188,6 +191,51 @@ class ReceiveFromBacklog(SendToBacklog):
         self.receive_some(calls)
 
 
+class Wait(Workload):
+    """
+    Waits a second for a message on ``channels`` normal channels that lie on ``shards`` shards, and gets none.
+
+    The shards are databases of one server, so that its CPU time is that of all shards.
+    """
+
+    chunk = 1
+
+    def __init__(self, server, shards=1, channels=1):
+        url = server["arguments"]["hosts"][0].rpartition("/")[0]
+        hosts = ["%s/%d" % (url, number) for number in range(shards)]
+        super(Wait, self).__init__(dict(server, arguments=dict(server["arguments"], hosts=hosts)))
+        self.layer.blpop_timeout = 1
+        self.channels = ["benchmarks%d" % number for number in range(channels)]
+
+    def work(self, calls):
+        for _ in range(calls):
+            if self.layer.receive(self.channels, block=True)[0] is not None:
+                raise RuntimeError("There was a message.")
+
+
+class IdleWorkers(Workload):
+    """A second in which ``workers`` wait for messages, each with a layer of its own in a thread."""
+
+    chunk = 5
+
+    def __init__(self, server, workers):
+        super(IdleWorkers, self).__init__(server)
+        prefix, ended = new_prefix(), threading.Event()
+        weakref.finalize(self, ended.set)
+        for _ in range(workers):
+            thread = threading.Thread(target=wait_until, args=(ended, make_layer(server, prefix)))
+            thread.daemon = True
+            thread.start()
+
+    def work(self, calls):
+        time.sleep(calls)
+
+
+def wait_until(ended, layer):
+    while not ended.is_set():
+        layer.receive(["benchmarks"], block=True)
+
+
 class BareRedis(Workload):
     """RPUSH, or LPOP, of a value as long as the message, by redis-py alone. ``call``: "rpush" or "lpop"."""
 
@@ -222,5 +270,7 @@ WORKLOADS = {
     "hand_out": HandOut,
     "send_to_backlog": SendToBacklog,
     "receive_from_backlog": ReceiveFromBacklog,
+    "wait": Wait,
+    "idle_workers": IdleWorkers,
     "bare": BareRedis,
 }
