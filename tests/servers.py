@@ -8,6 +8,7 @@ import io
 import os
 import re
 import socket
+import tempfile
 import time
 
 import redis
@@ -22,6 +23,9 @@ PATIENCE = 60
 
 #: How long, in seconds, servers may take to find each other. Sentinels that don't at first try again after 12 seconds.
 AGREEMENT = 40
+
+#: Where files are kept in memory; None for the usual place.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 #: The bus of a cluster node listens at its port + 10000.
 CLUSTER_PORTS = 55000
@@ -126,12 +130,24 @@ def is_in_sync(replica):
     return redis.StrictRedis(port=replica.port).info("replication").get("master_link_status") == "up"
 
 
+def keep_in_memory(server):
+    """
+    Put the folder of ``server`` into memory, if the system has a place for that.
+
+    Sentinels and nodes of a cluster write their state to disk, and wait for that, before they vote. A busy disk takes
+    seconds for it, and then nobody is elected.
+    """
+    server.folder = tempfile.mkdtemp(prefix="asgi_redis", dir=MEMORY)
+    return server
+
+
 class SentinelServer(Server):
     """A Sentinel. ``masters``: {service: Server}."""
 
     def __init__(self, masters):
         super(SentinelServer, self).__init__()
         self.masters = masters
+        keep_in_memory(self)
 
     def _launch(self):
         path = os.path.join(self.folder, "sentinel.conf")
@@ -265,9 +281,10 @@ class Cluster(object):
         return self
 
     def _node(self):
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"]
+        # Replicas stand for election for as long as it takes, not only while their data is less than 25 seconds old.
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-slave-validity-factor", "0"]
         ports = iter(lambda: free_port(CLUSTER_PORTS), None)
-        return Server(options, port=next(port for port in ports if is_free(port + 10000))).start()
+        return keep_in_memory(Server(options, port=next(port for port in ports if is_free(port + 10000)))).start()
 
     def add_node(self):
         """Start one more master, which has no slots yet, and return it."""
