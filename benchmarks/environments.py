@@ -17,6 +17,9 @@ CACHE = ROOT / ".tox"
 RELEASE = "1.4.3"
 THIS = "this"
 
+#: Other projects' packages.
+PEERS = ["asgi_ipc", "channels_redis"]
+
 _OLD = [
     "asgi_redis==" + RELEASE,
     "asgiref==1.1.2",
@@ -39,6 +42,9 @@ STACKS = {
     # The release's Daphne waits for replies if there is txredisapi (its extra "twisted"); else it polls.
     "site": ("3.6", _OLD_TOOLS, _SITE + ["txredisapi"]),
     "polling": ("3.6", _OLD_TOOLS, _SITE),
+    # Other projects.
+    "ipc": ("3.6", _OLD_TOOLS, ["asgi_ipc==1.4.2"] + _OLD[1:]),
+    "channels": ("3.13", ["pip"], ["channels_redis>=4", "redis>=8", "hiredis", "msgpack>=1", "cryptography"]),
 }
 
 
@@ -71,8 +77,8 @@ def python(stack):
 
 
 def code_folder(code):
-    """The folder that holds the package ``asgi_redis`` of ``code``; None for the release, which is installed."""
-    if code == RELEASE:
+    """The folder that holds the package ``asgi_redis`` of ``code``; None for what is installed: the release, peers."""
+    if code == RELEASE or code in PEERS:
         return None
     return ROOT if code == THIS else _extracted(code)
 

@@ -100,7 +100,7 @@ class Site:
         interpreter, self.redis_port = python(side.stack), servers.get("plain").port
         server = servers.layer("plain")
         config = dict(server["arguments"], prefix=prefix, stats_prefix="stats-" + prefix)
-        layer = {"BACKEND": "asgi_redis." + server["backend"], "CONFIG": config}
+        layer = {"BACKEND": server["backend"], "CONFIG": config}
         environment = dict(
             variables(code_folder(side.code)), BENCHMARKS_CHANNEL_LAYER=json.dumps(layer),
             DJANGO_SETTINGS_MODULE="settings", PYTHONUNBUFFERED="1", PYTHONWARNINGS="ignore",

@@ -116,8 +116,9 @@ class Servers:
     """
     The servers of a run, each started when it is first needed; stopped at the end of a ``with`` block.
 
-    ``layer(kind)`` is what a measured process needs to make a layer: ``{"backend": class name, "arguments": dict,
-    "port": that of the server whose CPU time counts}``. Kinds: "plain", "sentinel", "cluster".
+    ``layer(kind)`` is what a measured process needs to make a layer: ``{"backend": "module.class", "arguments": dict,
+    "port": that of the server whose CPU time counts}``. Kinds: "plain", "sentinel", "cluster", "sharded" (four
+    databases of the plain one); and those of other projects' layers, "core", "pubsub" and "ipc".
     """
 
     def __init__(self):
@@ -143,13 +144,20 @@ class Servers:
         return node
 
     def layer(self, kind):
-        port, data_port = self.get(kind).port, self.get("plain" if kind == "sentinel" else kind).port
+        plain = self.get("plain").port
+        port = self.get(kind).port if kind in ("sentinel", "cluster") else plain
+        urls = [f"redis://127.0.0.1:{port}/{number}" for number in range(4)]
+        sentinel = {"hosts": [["127.0.0.1", port]], "services": ["benchmarks"]}
         backend, arguments = {
-            "plain": ("RedisChannelLayer", {"hosts": [f"redis://127.0.0.1:{port}/0"]}),
-            "sentinel": ("RedisSentinelChannelLayer", {"hosts": [["127.0.0.1", port]], "services": ["benchmarks"]}),
-            "cluster": ("RedisClusterChannelLayer", {"hosts": [f"redis://127.0.0.1:{port}"], "shards": 1}),
+            "plain": ("asgi_redis.RedisChannelLayer", {"hosts": urls[:1]}),
+            "sharded": ("asgi_redis.RedisChannelLayer", {"hosts": urls}),
+            "sentinel": ("asgi_redis.RedisSentinelChannelLayer", sentinel),
+            "cluster": ("asgi_redis.RedisClusterChannelLayer", {"hosts": urls[:1], "shards": 1}),
+            "core": ("channels_redis.core.RedisChannelLayer", {"hosts": urls[:1]}),
+            "pubsub": ("channels_redis.pubsub.RedisPubSubChannelLayer", {"hosts": urls[:1]}),
+            "ipc": ("asgi_ipc.IPCChannelLayer", {}),
         }[kind]
-        return {"backend": backend, "arguments": arguments, "port": data_port}
+        return {"backend": backend, "arguments": arguments, "port": port if kind == "cluster" else plain}
 
     def empty(self):
         """Delete all data, between two rows."""

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from .environments import code_folder, python, variables
+from .environments import PEERS, code_folder, python, variables
 from .errors import CannotMeasure
 from .servers import keep_on, processors
 
@@ -16,9 +16,9 @@ class Side(NamedTuple):
     """
     One side of a comparison.
 
-    ``code``: "1.4.3", "this" or a revision. ``stack``: a key of ``environments.STACKS``. ``workload``: a key of
-    ``measured.workloads.WORKLOADS``. ``options``: its arguments, a tuple of pairs. ``server``: "plain", "sentinel" or
-    "cluster".
+    ``code``: "1.4.3", "this", a revision, or another project's package. ``stack``: a key of ``environments.STACKS``.
+    ``workload``: a key of ``WORKLOADS`` in ``measured``. ``options``: its arguments, a tuple of pairs. ``server``: a
+    kind of ``Servers.layer``.
     """
 
     code: str
@@ -29,13 +29,13 @@ class Side(NamedTuple):
 
 
 class MeasuredProcess:
-    """A process of ``measured``: imports the asgi_redis of ``code``, on ``stack``, and checks that it did."""
+    """A process of ``measured``: imports the package of ``code``, on ``stack``, and checks that it did."""
 
     def __init__(self, code, stack):
         self.name = f"{code} on the stack '{stack}'"
         interpreter, folder = python(stack), code_folder(code)
         self.process = subprocess.Popen(
-            [interpreter, "-W", "ignore", str(MEASURED)],
+            [interpreter, "-W", "ignore", str(MEASURED), code if code in PEERS else "asgi_redis"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables(folder), universal_newlines=True,
         )
         self.imported = self._read()
@@ -76,13 +76,13 @@ class LayerMeasurer:
     one, and those of the other side on two, which wake each other: that alone makes a call up to 1.7 times as long.
 
     ``servers``: a ``Servers``. ``options``: those of the command line: ``rounds``, how often each side has its turn,
-    and ``seconds``, how long that measures.
+    and ``seconds``, how long that measures. ``spread``: use all processors instead.
     """
 
-    def __init__(self, servers, options):
+    def __init__(self, servers, options, spread=False):
         self._servers = servers
         self._seconds = options.seconds
-        self._one = set(sorted(processors())[-1:])
+        self._one = processors() if spread else set(sorted(processors())[-1:])
         self.rounds = options.rounds
         self._processes = {}
 

@@ -1,10 +1,13 @@
 """
 The measured process: one code on one stack, with its imports and connections warm. Runs on Python 3.6 and newer.
 
+Its argument is the package that is measured: asgi_redis, or that of another project.
+
 A line of JSON in: ``{"run": workload, "options": dict, "server": dict, "seconds": float}`` measures one round;
 ``{"forget": true}`` drops all workloads. A line out: ``{"answer": ...}`` or ``{"raised": text}``; for a round, the
 answer is ``{"wall": us, "client": us, "server": us}`` a call. The first line out has the versions of everything.
 """
+import importlib
 import json
 import platform
 import signal
@@ -13,10 +16,12 @@ import time
 import traceback
 
 from clocks import Stopwatch
-from workloads import WORKLOADS
 
 #: What a run is described by, beside Python and msgpack.
-PACKAGES = ["asgi_redis", "asgiref", "channels", "cryptography", "daphne", "django", "hiredis", "redis", "twisted"]
+PACKAGES = [
+    "asgi_redis", "asgi_ipc", "asgiref", "channels", "channels_redis", "cryptography", "daphne", "django", "hiredis",
+    "redis", "twisted",
+]
 
 #: How long, in seconds, one command may take; then the process ends, and its caller sees that.
 PATIENCE = 120
@@ -45,14 +50,12 @@ def version_of(name):
     return getattr(module, "__version__", None)
 
 
-def imported():
+def imported(package):
     import msgpack
-
-    import asgi_redis
 
     found = [(name, version_of(name)) for name in PACKAGES]
     return {
-        "file": asgi_redis.__file__,
+        "file": importlib.import_module(package).__file__,
         "compiled": is_compiled(),
         "versions": dict(
             [("Python", platform.python_version()), ("msgpack", ".".join(map(str, msgpack.version)))]
@@ -62,17 +65,22 @@ def imported():
 
 
 class Measurer(object):
-    """Keeps a workload and its layer from round to round."""
+    """Keeps a workload and its layer from round to round. ``kinds``: {name: class}."""
 
-    def __init__(self):
+    def __init__(self, kinds):
+        self.kinds = kinds
         self.workloads = {}
 
     def run(self, command):
         key = json.dumps([command["run"], command["options"], command["server"]], sort_keys=True)
         if key not in self.workloads:
-            workload = WORKLOADS[command["run"]](command["server"], **command["options"])
+            workload = self.kinds[command["run"]](command["server"], **command["options"])
             self.workloads[key] = workload, Stopwatch(command["server"]["port"])
-            self._round(workload, self.workloads[key][1], 0.01)  # warm
+            if not hasattr(workload, "measure"):
+                self._round(workload, self.workloads[key][1], 0.01)  # warm
+        workload = self.workloads[key][0]
+        if hasattr(workload, "measure"):
+            return workload.measure(command["seconds"])
         return self._round(*self.workloads[key], seconds=command["seconds"])
 
     def _round(self, workload, stopwatch, seconds):
@@ -89,8 +97,10 @@ class Measurer(object):
 
 def main():
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
-    measurer = Measurer()
-    answer = {"answer": imported()}
+    package = sys.argv[1]
+    answer = {"answer": imported(package)}
+    kinds = importlib.import_module("async_workloads" if package == "channels_redis" else "workloads").WORKLOADS
+    measurer = Measurer(kinds)
     while True:
         print(json.dumps(answer), file=answers, flush=True)
         signal.alarm(0)
@@ -101,7 +111,7 @@ def main():
         command = json.loads(line)
         try:
             if "forget" in command:
-                measurer = Measurer()
+                measurer = Measurer(kinds)
                 answer = {"answer": None}
             else:
                 answer = {"answer": measurer.run(command)}

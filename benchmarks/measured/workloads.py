@@ -3,6 +3,7 @@ What a measured process does, through the public methods of the layer only, so t
 
 A workload measures ``work(calls)``; ``begin()`` comes before each round, ``prepare(calls)`` before each ``work``.
 """
+import importlib
 import itertools
 import os
 import threading
@@ -11,8 +12,7 @@ import weakref
 
 import msgpack
 import redis
-
-import asgi_redis
+import several
 
 #: About 100 bytes when packed.
 MESSAGE = {"reply_channel": "http.response!abcdefgh", "path": "/", "text": "x" * 48}
@@ -31,9 +31,17 @@ def new_prefix():
 
 def make_layer(server, prefix, **options):
     """A layer for ``server``, a dict as from ``Servers.layer``."""
-    arguments = dict(server["arguments"], prefix=prefix, stats_prefix="stats-" + prefix, **options)
-    arguments["hosts"] = [tuple(host) if isinstance(host, list) else host for host in arguments["hosts"]]
-    return getattr(asgi_redis, server["backend"])(capacity=CAPACITY, expiry=EXPIRY, **arguments)
+    arguments = dict(server["arguments"], prefix=prefix, capacity=CAPACITY, expiry=EXPIRY, **options)
+    if "hosts" in arguments:
+        arguments["stats_prefix"] = "stats-" + prefix
+        arguments["hosts"] = [tuple(host) if isinstance(host, list) else host for host in arguments["hosts"]]
+    return load(server["backend"])(**arguments)
+
+
+def load(path):
+    """The class at ``path``, "module.class"."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 class Workload(object):
@@ -261,6 +269,67 @@ class BareRedis(Workload):
                 client.rpush(key, value)
 
 
+class Memory(Workload):
+    """What a waiting message takes in Redis: ``measure`` returns bytes."""
+
+    COUNT = 5000
+
+    def __init__(self, server):
+        super(Memory, self).__init__(server)
+        self.client = redis.StrictRedis(host="127.0.0.1", port=server["port"])
+
+    def measure(self, seconds):
+        self.begin()
+        before = self.client.info("memory")["used_memory"]
+        self.send_some(self.COUNT)
+        return {"bytes": (self.client.info("memory")["used_memory"] - before) / float(self.COUNT)}
+
+
+class Woken(several.Woken):
+    """See ``several``."""
+
+    def read(self, server, prefix, pipe):
+        layer, delays = make_layer(server, prefix), []
+        pipe.send("ready")
+        while len(delays) < self.COUNT:
+            _, message = layer.receive(["benchmarks"], block=True)
+            if message is not None:
+                delays.append(time.time() - message["sent"])
+        pipe.send(delays)
+
+    def write(self, server, prefix):
+        layer = make_layer(server, prefix)
+        for _ in range(self.COUNT):
+            time.sleep(self.PAUSE)
+            layer.send("benchmarks", {"sent": time.time()})
+
+
+class Throughput(several.Throughput):
+    """See ``several``."""
+
+    def read(self, server, prefix, pipe):
+        layer, count = make_layer(server, prefix), 0
+        pipe.send("ready")
+        while True:
+            _, message = layer.receive(["benchmarks"], block=True)
+            if message is not None and "end" in message:
+                return pipe.send(count)
+            count += message is not None
+
+    def write(self, server, prefix, count, pipe):
+        layer = make_layer(server, prefix)
+        pipe.send("ready")
+        pipe.recv()
+        for _ in range(count):
+            layer.send("benchmarks", MESSAGE)
+        pipe.send("sent")
+
+    def end(self, server, prefix, readers):
+        layer = make_layer(server, prefix)
+        for _ in range(readers):
+            layer.send("benchmarks", {"end": True})
+
+
 WORKLOADS = {
     "send": Workload,
     "receive": Receive,
@@ -273,4 +342,7 @@ WORKLOADS = {
     "wait": Wait,
     "idle_workers": IdleWorkers,
     "bare": BareRedis,
+    "memory": Memory,
+    "woken": Woken,
+    "throughput": Throughput,
 }
