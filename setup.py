@@ -46,7 +46,8 @@ setup(
             "tqdm>=4.42",
         ],
         "docs": ["furo", "sphinx>=7"],
-        "tests": ["cryptography>=2.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
+        # Since this release, docutils finds nodes by findall(). Tests read pages of the documentation with it.
+        "tests": ["cryptography>=2.1", "docutils>=0.18.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
     },
     entry_points={"console_scripts": ["asgi-redis = asgi_redis.__main__:main"]},
     classifiers=[

@@ -17,6 +17,7 @@ from . import acl, servers, traffic
 from .conftest import needs_cluster
 from .test_conformance import lives
 from .test_exactly_once import MESSAGES
+from .test_wire_format import check_that_traffic_meets_every_row
 
 
 @pytest.fixture
@@ -44,6 +45,10 @@ def test_each_message_arrives_exactly_once(topology, layer):
     counts, errors = traffic.exchange(topology.make, MESSAGES)
     assert errors == []
     assert len(counts) == MESSAGES and set(counts.values()) == {1}
+
+
+def test_every_key_is_in_the_tables_of_the_wire_format(topology):
+    check_that_traffic_meets_every_row(topology.make)
 
 
 def percentiles(seconds):
