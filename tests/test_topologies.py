@@ -18,6 +18,7 @@ from .conftest import needs_cluster
 from .test_conformance import lives
 from .test_exactly_once import MESSAGES
 from .test_wire_format import check_that_traffic_meets_every_row
+from .test_wire_peer import peer_of
 
 
 @pytest.fixture
@@ -49,6 +50,29 @@ def test_each_message_arrives_exactly_once(topology, layer):
 
 def test_every_key_is_in_the_tables_of_the_wire_format(topology):
     check_that_traffic_meets_every_row(topology.make)
+
+
+def test_a_peer_by_the_page_of_the_wire_format_exchanges_messages_with_a_layer(layer):
+    peer = peer_of(layer, is_cluster=isinstance(layer, RedisClusterChannelLayer))
+    for channel in ("normal", "reader?x", "process!x"):
+        queue = layer.non_local_name(channel)
+        layer.send(channel, {"n": 1})
+        assert peer.receive(queue) == [(channel, {"n": 1})]
+        peer.send(channel, {"n": 2})
+        assert layer.receive([queue]) == (channel, {"n": 2})
+
+
+def test_a_peer_by_that_page_and_a_layer_are_members_of_one_group(layer):
+    peer = peer_of(layer, is_cluster=isinstance(layer, RedisClusterChannelLayer))
+    for name in ("peer!a", "peer!b"):
+        peer.join("crowd", name)
+    for name in ("layer!a", "layer!b"):
+        layer.group_add("crowd", name)
+    assert (peer.receive("peer!"), layer.receive(["layer!"])) == ([], (None, None))  # both take batches
+    for sender in (layer, peer):
+        sender.send_group("crowd", {"n": 1})
+        assert peer.receive("peer!") == [("peer!a", {"n": 1}), ("peer!b", {"n": 1})]
+        assert [layer.receive(["layer!"])[0] for _ in range(3)] == ["layer!a", "layer!b", None]
 
 
 def percentiles(seconds):
