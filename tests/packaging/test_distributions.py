@@ -1,6 +1,7 @@
 """What is in the wheel and the sdist, and that PyPI would show the README."""
 from __future__ import unicode_literals
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -43,3 +44,14 @@ def test_the_sdist_holds_all_that_the_checks_need(distributions):
 def test_the_readme_renders(distributions):
     files = [str(path) for path in distributions.iterdir()]
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict"] + files, check=True)
+
+
+def test_contributing_says_of_each_dependency_why_it_is_there(distributions):
+    (wheel,) = distributions.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith("/METADATA"))
+        metadata = file.read(name).decode("utf-8")
+    required = set(re.findall(r"^Requires-Dist: ([\w-]+)", metadata, re.MULTILINE))
+    table = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8").split("\nDependencies\n")[1]
+    assert "redis" in required
+    assert {name for name in required if "``%s``" % name.replace("-", "_") not in table} == set()
