@@ -101,6 +101,7 @@ class Site:
         )
         for number in range(1, self.workers + 1):
             self.start_child("Worker %d" % number, "-m", "django", "runworker", "-v0")
+        self.start_child("Status", "-m", "chat.status")
 
     def start_child(self, name, *command):
         environment = dict(os.environ, DJANGO_SETTINGS_MODULE="chat.settings", CHAT_HOSTS=" ".join(self.hosts))

@@ -17,7 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from asgi_redis.tools.embedded import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-RUN = os.path.join(ROOT, "examples", "chat", "run.py")
+CHAT = os.path.join(ROOT, "examples", "chat")
+RUN = os.path.join(CHAT, "run.py")
 
 #: Seconds that a process or a page may take, on a busy machine.
 PATIENCE = 60
@@ -95,21 +96,14 @@ def start_chromium(profile):
     return webdriver.Chrome(options=options, service=Service(driver))
 
 
-class Person(object):
-    """Somebody in a room, in a window of their own, which becomes the current one with all that is done here."""
+class Window(object):
+    """A window of its own, which becomes the current one with all that is done here."""
 
-    def __init__(self, driver, site, name, room):
+    def __init__(self, driver, url):
         self.driver = driver
-        self.name = name
         driver.switch_to.new_window("window")
         self.window = driver.current_window_handle
-        driver.get(site.url)
-        self.find("#name").clear()
-        self.find("#name").send_keys(name)
-        self.find("#room").clear()
-        self.find("#room").send_keys(room)
-        self.find(".start button").click()
-        self.until(lambda: self.state == "Connected", "Connected")
+        driver.get(url)
 
     def look(self):
         if self.driver.current_window_handle != self.window:
@@ -121,10 +115,18 @@ class Person(object):
 
     def texts(self, css):
         """What stands in all that match, as it is in the page now."""
+        return self.look_at("Array.from(document.querySelectorAll(arguments[0]), found => found.textContent)", css)
+
+    def look_at(self, expression, *arguments):
+        """The value of an expression of the page's JavaScript."""
         self.look()
-        return self.driver.execute_script(
-            "return Array.from(document.querySelectorAll(arguments[0]), found => found.textContent)", css
-        )
+        return self.driver.execute_script("return " + expression, *arguments)
+
+    def resize(self, width, height=800, scale=1):
+        self.look()
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500,
+        })
 
     def until(self, condition, wanted):
         """Wait for a condition. ``wanted``: what to say where it does not come."""
@@ -132,7 +134,52 @@ class Person(object):
         try:
             WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
         except TimeoutException:
-            raise AssertionError("%s does not see %s, but said %s, here %s" % (self.name, wanted, self.said, self.here))
+            raise AssertionError("%s not seen, but %s" % (wanted, self.shown()))
+
+
+class Watcher(Window):
+    """A window with the page /status."""
+
+    def __init__(self, driver, site):
+        super(Watcher, self).__init__(driver, site.url + "status/")
+
+    def shown(self):
+        return self.texts("body > p, section")
+
+    @property
+    def trouble(self):
+        return self.texts("#trouble")[0]
+
+    def column(self, table, title):
+        """The texts of one column, as they are in the page now."""
+        return self.texts("#%s td[data-label='%s']" % (table, title))
+
+    def number_of(self, table, name, title):
+        """The number in the row whose first cell is ``name``, None if there is no such row."""
+        return self.look_at(
+            "Array.from(document.querySelectorAll(`#${arguments[0]} tbody tr`))"
+            ".filter(row => row.cells[0].textContent === arguments[1])"
+            ".map(row => row.querySelector(`[data-label='${arguments[2]}']`).textContent)"
+            ".map(text => Number(text.replace(/\\D/g, '')))[0]",
+            table, name, title,
+        )
+
+
+class Person(Window):
+    """Somebody in a room."""
+
+    def __init__(self, driver, site, name, room):
+        self.name = name
+        super(Person, self).__init__(driver, site.url)
+        self.find("#name").clear()
+        self.find("#name").send_keys(name)
+        self.find("#room").clear()
+        self.find("#room").send_keys(room)
+        self.find(".start button").click()
+        self.until(lambda: self.state == "Connected", "Connected")
+
+    def shown(self):
+        return "%s said %s, here %s" % (self.name, self.said, self.here)
 
     @property
     def state(self):

@@ -13,30 +13,7 @@ import redis
 for needed in ("channels", "selenium"):
     pytest.importorskip(needed)
 
-from asgi_redis.tools.embedded import Server  # noqa: E402
-
-from .site import RUN, Person, Site, environment, start_chromium  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(server):
-    """The site, on a server that the tests can look into."""
-    running = Site("--hosts", server.url)
-    yield running
-    running.end()
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    running = start_chromium(tmp_path_factory.mktemp("profile"))
-    yield running
-    running.quit()
+from .site import RUN, Person, Site, environment  # noqa: E402
 
 
 @pytest.fixture
@@ -46,14 +23,9 @@ def room():
 
 
 @pytest.fixture
-def enter(driver, site, room):
-    """``enter(name)``: somebody in the room of the test, or in another. All windows are closed afterwards."""
-    first = driver.window_handles[0]
-    yield lambda name, where=room: Person(driver, site, name, where)
-    for window in set(driver.window_handles) - {first}:
-        driver.switch_to.window(window)
-        driver.close()
-    driver.switch_to.window(first)
+def enter(windows, site, room):
+    """``enter(name)``: somebody in the room of the test, or in another."""
+    return lambda name, where=room: Person(windows, site, name, where)
 
 
 def test_a_message_is_read_in_the_other_window(enter):
@@ -239,8 +211,8 @@ def test_a_conversation(enter):
 def test_no_process_is_left(how):
     site = Site("--workers", "2")
     children = site.children()
-    # Redis, Daphne and two workers.
-    assert len(children) == 4, children
+    # Redis, Daphne, two workers, and the reader of the status.
+    assert len(children) == 5, children
     assert site.end(how) == 0, site.printed
     assert [pid for pid in children if is_alive(pid)] == []
     assert "Traceback" not in site.printed

@@ -38,6 +38,7 @@ def test_the_sdist_holds_all_that_the_checks_need(distributions):
     names = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
     assert names >= PACKAGE_FILES | {
         "README.rst", "SECURITY.rst", "LICENSE", "CHANGELOG.txt", "tox.ini", "tests/servers.py",
+        "examples/chat/chat/static/chat/uplot/LICENSE",
     }
 
 

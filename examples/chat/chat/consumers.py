@@ -9,14 +9,17 @@ What happens on a WebSocket. It speaks JSON:
 An entry is {"at", "kind": "said" | "joined" | "left", "name"}, with "text" and "id" if said. Two workers may send their
 entries in either order, so browsers sort by ``at``. "people", if there, are the names of those in the room as of the
 number "at". "you" comes once, with the history.
+
+On the page /status a browser sends anything every ``status.BEAT`` seconds, and gets what ``status.Reader`` reads.
 """
 import json
 from urllib.parse import parse_qs
 
-from channels import Group
+from channels import Channel, Group
 from channels.exceptions import DenyConnection
 from channels.security.websockets import allowed_hosts_only
 
+from . import status
 from .rooms import NAME_LENGTH, TEXT_LENGTH, Room
 
 
@@ -104,3 +107,22 @@ def drop_silent(room):
     """Remove those whose Daphne has crashed: nobody else will."""
     for socket in room.silent():
         remove(room, socket)
+
+
+@allowed_hosts_only
+def connect_status(message):
+    message.reply_channel.send({"accept": True})
+    look(message)
+
+
+def look(message):
+    # Each look joins the group: a Redis that was restarted has lost it.
+    Group(status.GROUP).add(message.reply_channel)
+    try:
+        Channel(status.LOOKS).send({}, immediately=True)
+    except message.channel_layer.ChannelFull:
+        pass  # looks enough
+
+
+def disconnect_status(message):
+    Group(status.GROUP).discard(message.reply_channel)

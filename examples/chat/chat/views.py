@@ -1,8 +1,9 @@
-"""The two pages. All that moves on them is done by the consumers."""
+"""The pages. All that moves on them is done by the consumers."""
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 
 from . import rooms
+from .status import BEAT, EVERY, SPAN
 
 
 def start(request):
@@ -19,3 +20,8 @@ def start(request):
 
 def room(request, slug):
     return render(request, "chat/room.html", {"slug": slug, "beat": rooms.BEAT, "text_length": rooms.TEXT_LENGTH})
+
+
+def status(request):
+    tables = [("processes", "Processes"), ("channels", "Channels"), ("shards", "Shards"), ("groups", "Groups")]
+    return render(request, "chat/status.html", {"beat": BEAT, "every": EVERY, "span": SPAN, "tables": tables})

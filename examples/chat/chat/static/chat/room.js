@@ -1,45 +1,8 @@
 "use strict";
-// A room: a socket that comes back by itself, a log in the order of the server's numbers, and an outbox.
+// A room: a log in the order of the server's numbers, and an outbox. The socket is in socket.js.
 
 const {room, beat, start} = document.body.dataset;
 let me = sessionStorage.getItem("name");
-const byId = id => document.getElementById(id);
-
-// ---- The socket.
-
-let socket;
-let tries = 0;
-let retry;
-
-function connect() {
-  clearTimeout(retry);
-  showState("connecting", tries ? "Connecting again…" : "Connecting…");
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/ws/${room}/?name=${encodeURIComponent(me)}`);
-  socket.onopen = () => {
-    tries = 0;
-    showState("connected", "Connected");
-    sendNext();
-  };
-  socket.onmessage = event => receive(JSON.parse(event.data));
-  socket.onclose = () => {
-    // Growing pauses, each a little different: a server that comes back must not meet all browsers at once.
-    const seconds = Math.min(2 ** tries++ / 2, 15) * (0.75 + Math.random() / 2);
-    showState("lost", "Connection lost. Trying again…");
-    retry = setTimeout(connect, seconds * 1000);
-  };
-}
-
-function send(content) {
-  if (socket.readyState !== WebSocket.OPEN) return false;
-  socket.send(JSON.stringify(content));
-  return true;
-}
-
-function showState(state, text) {
-  byId("state").dataset.state = state;
-  byId("state").textContent = text;
-}
 
 function receive({you, entries, people, at}) {
   if (you) me = you;
@@ -208,10 +171,9 @@ document.addEventListener("visibilitychange", () => {
   unread = 0;
   document.title = `#${room}`;
 });
-window.addEventListener("online", () => { if (socket.readyState === WebSocket.CLOSED) connect(); });
 
 if (me) {
-  connect();
+  connect(() => `/ws/${room}/?name=${encodeURIComponent(me)}`, {opened: sendNext, received: receive});
   setInterval(() => send({here: true}), beat * 1000);
 } else {
   location.replace(`${start}?ask=${room}`);
