@@ -13,7 +13,10 @@ import redis
 for needed in ("channels", "selenium"):
     pytest.importorskip(needed)
 
-from .site import RUN, Person, Site, environment  # noqa: E402
+from asgi_redis import RedisChannelLayer  # noqa: E402
+from asgi_redis.tools.embedded import Server  # noqa: E402
+
+from .site import RUN, Person, Site, Watcher, environment  # noqa: E402
 
 
 @pytest.fixture
@@ -226,6 +229,26 @@ def test_all_end_when_one_dies(name, sign):
     assert site.wait() == 1
     assert name in site.printed and "ended by itself" in site.printed
     assert [pid for pid in children if is_alive(pid)] == []
+
+
+def test_workers_outlive_an_outage_of_the_shard_of_their_replies(windows):
+    with Server() as first, Server() as second:
+        site = Site("--hosts", first.url, second.url)
+        watcher = Watcher(windows, site)
+        watcher.until(lambda: watcher.look_at("numbers"), "numbers")
+        daphne = [name for name in watcher.column("channels", "Channel") if name.startswith("daphne.response.")][0]
+        layer = RedisChannelLayer(hosts=[first.url, second.url])
+        lost = (first, second)[layer.consistent_hash(daphne)]
+        lost.kill()
+        # The consumers get these by the other shard, and can't reply.
+        watcher.driver.execute_script(
+            "for (const path of ['ws/lobby/?name=Ann', 'ws-status/']) new WebSocket(`ws://${location.host}/${path}`)"
+        )
+        watcher.until(lambda: site.printed.count("Error processing message") >= 2, "two errors in the log")
+        lost.start()
+        watcher.driver.execute_script("numbers = null")
+        watcher.until(lambda: watcher.look_at("numbers"), "numbers again")
+        assert site.end() == 0, site.printed
 
 
 def is_alive(pid):

@@ -33,7 +33,7 @@ def connect(message, slug):
     group(room).add(message.reply_channel)
     is_new = room.enter(message.reply_channel.name, name)
     drop_silent(room)
-    message.reply_channel.send({"accept": True, "text": json.dumps(dict(news(room, room.history()), you=name))})
+    reply(message, {"accept": True, "text": json.dumps(dict(news(room, room.history()), you=name))})
     if is_new:
         announce(room, "joined", name)
 
@@ -43,7 +43,7 @@ def receive(message, slug):
     name = room.name_of(message.reply_channel.name)
     if name is None:
         # It was silent for too long, asleep perhaps: the browser comes back by itself.
-        message.reply_channel.send({"close": True})
+        reply(message, {"close": True})
         return
     content = decode(message.get("text"))
     text = content.get("say")
@@ -65,7 +65,13 @@ def group(room):
 
 def tell(room, content):
     """Send to everyone in the room."""
-    group(room).send({"text": json.dumps(content)})
+    group(room).send({"text": json.dumps(content)}, immediately=True)
+
+
+def reply(message, content):
+    # Immediately, as all that is sent here: otherwise Channels sends when the consumer has ended, and a send that fails
+    # then, because Redis is unavailable, ends the worker.
+    message.reply_channel.send(content, immediately=True)
 
 
 def clean_name(query_string):
@@ -111,7 +117,7 @@ def drop_silent(room):
 
 @allowed_hosts_only
 def connect_status(message):
-    message.reply_channel.send({"accept": True})
+    reply(message, {"accept": True})
     look(message)
 
 
