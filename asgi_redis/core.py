@@ -204,7 +204,9 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         hosts = hashlib.sha256("\n".join(self.names_of_shards()).encode("utf-8")).hexdigest()
         return {
             "release": __version__, "layer": type(self).__name__, "shards": len(self._parts.shards), "hosts": hosts[:6],
-            "keys": self.codec.fingerprints, "capacity": self.capacity, "expiry": self.expiry,
+            "origins": [shard.first_origin.decode("ascii")[:6] for shard in self._parts.shards.all()],
+            "stats_prefix": self.stats_prefix, "keys": self.codec.fingerprints, "capacity": self.capacity,
+            "expiry": self.expiry,
         }
 
     # Where the shards are: subclasses say that.
@@ -446,9 +448,11 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         Return the processes of this release that have waited for messages in the last 90 seconds.
 
         They are a dict of dicts, by a random name: ``host``, ``process`` (its number), ``release``, ``python``,
-        ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``keys`` (a fingerprint of each encryption key, too
-        short to find the key by), ``capacity``, ``expiry``, ``channels``, ``since``, ``seen`` (when it started and last
-        wrote this, in seconds since the epoch). Shards that are unavailable are left out; redis-py's error if all are.
+        ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``origins`` (for each shard, what tells its data
+        when the process first connected from that after a loss), ``stats_prefix``, ``keys`` (a fingerprint of each
+        encryption key, too short to find the key by), ``capacity``, ``expiry``, ``channels``, ``waits`` (how many of
+        its threads wait at once), ``since``, ``seen`` (when it started and last wrote this, in seconds since the
+        epoch). Shards that are unavailable are left out; redis-py's error if all are.
         """
         return self._parts.statistics.processes()
 

@@ -85,6 +85,30 @@ def test_flush_removes_it(layer, client):
     assert client.keys(layer.prefix + "#presence*") == []
 
 
+def test_data_that_another_process_deletes_is_missed_though_connections_stay(layer, client, monkeypatch, caplog):
+    receive(layer)
+    client.flushdb()
+    receive(layer)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    monkeypatch.setattr(layer._parts.receiver._presence, "due_at", 0)
+    receive(layer)
+    record, = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "has lost its data" in record.getMessage()
+
+
+def test_a_record_keeps_what_tells_the_data_that_a_process_began_with(layer, client, monkeypatch):
+    receive(layer)
+    before, = records(layer)
+    origin = client.get(layer.prefix + "#origin").decode("ascii")
+    assert origin.startswith(before["origins"][0]) and len(before["origins"][0]) == 6
+    client.flushdb()
+    monkeypatch.setattr(layer._parts.receiver._presence, "due_at", 0)
+    receive(layer)
+    after, = records(layer)
+    assert after["origins"] == before["origins"]
+    assert client.get(layer.prefix + "#origin").decode("ascii") != origin
+
+
 def test_threads_share_one_record(layer):
     threads = [threading.Thread(target=receive, args=(layer,)) for _ in range(4)]
     for thread in threads:

@@ -72,6 +72,10 @@ class OpenPops(object):
     def __len__(self):
         return len(self._entries)
 
+    def count(self, shard):
+        """Return how many entries of ``shard`` there are."""
+        return sum(entry.shard is shard for entry in list(self._entries.values()))
+
     # Entries.
 
     def start(self, shard, queue_keys, seconds):

@@ -34,21 +34,34 @@ class Presence(object):
         self._since = time.time()
         #: When the next record is due, by ``times.monotonic``.
         self.due_at = 0
+        #: How many threads have waited on one shard at once.
+        self._waits = 1
+
+    def waits(self, count):
+        """Note that ``count`` threads wait on one shard. The next receive records it if there never were so many."""
+        if count > self._waits:
+            self._waits, self.due_at = count, 0
 
     def show(self, plan):
-        """Write the record to the available shards of ``plan``, a ``Plan``."""
+        """Check that the available shards of ``plan``, a ``Plan``, still have their data. Write the record to each."""
         self.due_at = times.monotonic() + EVERY
+        self._try(plan, lambda shard: shard.check_origin())
         record = self._record(plan.channels)
+        self._try(plan, lambda shard: shard.run(
+            scripts.presence, [shard.keys.presences, shard.keys.presence(self._name)],
+            [self._name, int(time.time()), record, LIFE],
+        ))
+
+    def _try(self, plan, act):
         for shard in plan.shards:
             if shard.breaker.error is None:
-                keys = [shard.keys.presences, shard.keys.presence(self._name)]
                 try:
-                    shard.run(scripts.presence, keys, [self._name, int(time.time()), record, LIFE])
+                    act(shard)
                 except RedisError:
                     pass  # the receive goes on without it
 
     def _record(self, channels):
-        found = dict(self._about(), host=socket.gethostname(), process=os.getpid())
+        found = dict(self._about(), host=socket.gethostname(), process=os.getpid(), waits=self._waits)
         found.update(python=platform.python_version(), redis_py=redis.__version__)
         found.update(since=int(self._since), seen=int(time.time()), channels=sorted(channels)[:MOST_CHANNELS])
         return json.dumps(found, sort_keys=True)

@@ -89,6 +89,8 @@ class Shard(object):
         #: All sessions.
         self._sessions = set()
         self._origin = None
+        #: The origin of the data that the server had when this process first connected; b"" if it never did.
+        self.first_origin = b""
         #: Data that callers keep for the queues of this shard, by name.
         self.queues = {}
 
@@ -239,7 +241,15 @@ class Shard(object):
         set_timeout(session.connection, timeout)
         if self.breaker.error is not None:
             self.breaker.succeeded()
+        self._note_origin(origin)
+
+    def check_origin(self):
+        """Log an ERROR if the server has lost its data although connections stayed open, as by FLUSHALL."""
+        self._note_origin(self.run(scripts.origin, [self.keys.origin], [random_name(), ORIGIN_MS]))
+
+    def _note_origin(self, origin):
         before, self._origin = self._origin, origin
+        self.first_origin = self.first_origin or origin
         if before not in (None, origin):
             logger.error(
                 "%s has lost its data: group memberships there are gone. Restart the interface servers, so that their "
@@ -248,7 +258,7 @@ class Shard(object):
 
     def forget_origin(self):
         """Record that this process has deleted the shard's data itself."""
-        self._origin = None
+        self._origin, self.first_origin = None, b""
 
     # Failures.
 
