@@ -11,7 +11,7 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.server.connections import call
-from asgi_redis.tools.embedded import free_port
+from asgi_redis.tools.embedded import Server, free_port
 from asgi_redis.tools.stats import run as stats_run
 from asgi_redis.tools.stats import scan, text
 from asgi_redis.tools.stats.collect import collect
@@ -236,6 +236,14 @@ def test_a_server_that_accepts_and_never_replies(site):
         assert time.time() - begun < 20
     assert result.status == 1
     assert row(result.out, "http.request")[1] == "60"
+
+
+def test_a_shard_that_wants_a_password(site):
+    with Server(["--requirepass", "s3cr3t"]) as server:
+        result = run("stats", *site.hosts + [server.url])
+    assert result.status == 1 and result.err == ""
+    assert row(result.out, "http.request")[1] == "60" and "Processes (2)" in result.out
+    assert re.search(r"^  Shard 4: .*127.0.0.1:%d" % server.port, result.out, re.MULTILINE)
 
 
 def test_a_replica_shows_what_it_has():

@@ -2,13 +2,14 @@
 from __future__ import unicode_literals
 
 from ..codec import BadMessage
-from ..server.connections import address_of, call, is_outage, with_address
+from ..delivery.presence import EVERY, MOST_CHANNELS
+from ..server.connections import address_of, call, with_address
 from ..server.keys import literal
 from ..server.times import monotonic
 from ..server.urls import without_password
 
 __all__ = [
-    "BadMessage", "address_of", "call", "client_of", "is_outage", "literal", "monotonic", "with_address",
+    "EVERY", "MOST_CHANNELS", "BadMessage", "address_of", "call", "client_of", "literal", "monotonic", "with_address",
     "without_password",
 ]
 

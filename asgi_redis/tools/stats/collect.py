@@ -7,7 +7,8 @@ from redis.exceptions import RedisError
 
 from asgi_redis import __version__
 
-from ..internals import address_of, client_of, is_outage, with_address
+from ..internals import address_of, client_of, with_address
+from ..records import records
 from .scan import Names
 
 #: How many channels or groups are asked about in one round trip.
@@ -31,29 +32,26 @@ def collect(layer):
         "channels": [of_channel(layer, name, available) for name in names],
         "groups": [{"group": group, "members": shard.members[group]} for shard in available
                    for group in sorted(shard.members)],
-        "processes": processes(layer) if available else [],
+        "processes": processes(available),
         "shards": [shard.as_data() for shard in shards],
     }
 
 
-def processes(layer):
-    try:
-        found = layer.processes().values()
-    except RedisError as error:
-        if not is_outage(error):
-            raise
-        return []  # a replica; or a server that has become unavailable just now
-    return sorted(found, key=lambda record: (record["host"], record["process"]))
+def processes(shards):
+    """Return the records of processes on any of ``shards``, in order."""
+    found = {name: record for shard in shards for name, record in shard.records.items()}
+    return sorted(found.values(), key=lambda record: (record["host"], record["process"]))
 
 
 class Shard(object):
     """
-    One shard: ``error``, a text, if it can't be read; ``figures``, {channel: figures}; ``members``, {group: how many}.
+    One shard: ``error``, a text, if it can't be read; ``figures``, {channel: figures}; ``members``, {group: how many};
+    ``records``, {name: record} of the processes that wait there.
     """
 
     def __init__(self, layer, index):
         self._prefix, self._stats_prefix = [prefix + layer.tag(index) for prefix in (layer.prefix, layer.stats_prefix)]
-        self.address, self.error, self.figures, self.members = "unknown", None, {}, {}
+        self.address, self.error, self.figures, self.members, self.records = "unknown", None, {}, {}, {}
         try:
             self._client = client_of(layer, index)
         except RedisError as error:  # a Redis Cluster without an available node
@@ -72,6 +70,7 @@ class Shard(object):
             self._read_channels(channels, layer.expiry)
         for groups in parts(names.groups):
             self._read_groups(groups, time.time() - layer.group_expiry)
+        self.records = records(self._client, self._prefix)
 
     def _read_channels(self, channels, expiry):
         pipe = self._client.pipeline(transaction=False)
