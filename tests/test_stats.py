@@ -131,6 +131,54 @@ def test_a_long_name_is_shortened_in_the_middle():
     assert lines[1] == "  daphne.r...fGh!        1"
 
 
+def test_a_list_is_shortened_at_its_end():
+    assert text.shortened("http.request, websocket.connect", 20) == "http.request, web..."
+
+
+def figures(channels=1, processes=1, groups=1, shards=1):
+    """What ``collect`` returns of so many of each."""
+    channel = {"waiting": 3, "capacity": 100, "oldest": 1, "sent": 1234, "full": 0, "dropped": 0}
+    record = {
+        "host": "vm", "release": "1.5.0", "python": "3.9.18", "redis_py": "7.0.1", "since": 900, "seen": 990,
+        "channels": ["http.request", "websocket.connect"],
+    }
+    shard = {"address": "127.0.0.1:12345", "waiting": 3, "sent": 1234, "groups": 1}
+    return {
+        "release": "1.5.0", "time": 1000, "is_whole": True,
+        "channels": [dict(channel, channel="websocket.connect.%d" % number) for number in range(channels)],
+        "processes": [dict(record, process=1000 + number) for number in range(processes)],
+        "groups": [{"group": "group%d" % number, "members": 1} for number in range(groups)], "shards": [shard] * shards,
+    }
+
+
+#: Each table's headings, and those that are always there.
+HEADINGS = {
+    "channel waiting capacity oldest sent full dropped", "host pid release Python redis-py running seen reads",
+    "group members", "shard address state waiting sent share groups",
+}
+KEPT = {"channel", "waiting", "oldest", "host", "pid", "seen", "reads", "group", "members", "shard", "address", "state"}
+
+
+@pytest.mark.parametrize("columns", [39, 50, 69, 79, 200])
+def test_a_narrow_terminal_gets_fewer_columns_but_whole_ones(columns):
+    lines = text.tables(figures(), columns=columns)
+    assert all(len(line) <= columns for line in lines)
+    headings = [line.split() for above, line in zip(lines, lines[1:]) if re.match(r"\w+ \(1\)$", above)]
+    assert len(headings) == 4 and KEPT <= set(sum(headings, []))
+    assert set(sum(headings, [])) <= set(" ".join(HEADINGS).split())
+    assert ({" ".join(words) for words in headings} == HEADINGS) == (columns >= 79)
+
+
+@pytest.mark.parametrize("height, has_groups", [(22, False), (24, False), (50, True)])
+def test_a_low_terminal_gets_fewer_rows_of_groups_then_processes(height, has_groups):
+    lines = text.tables(figures(channels=5, processes=20, groups=20, shards=2), height=height)
+    assert len(lines) <= height
+    assert {"Channels (5)", "Processes (20)", "Groups (20)", "Shards (2)"} <= set(lines)
+    assert sum("websocket.connect." in line for line in lines) == 5
+    assert any(line.startswith("  group ") for line in lines) == has_groups
+    assert any(line.startswith("  ... and ") for line in lines)
+
+
 def test_a_long_table_is_cut():
     lines = text.table([["group", "members"]] + [["g%d" % number, "1"] for number in range(100)])
     assert len(lines) == 32 and lines[-1] == "  ... and 70 more"

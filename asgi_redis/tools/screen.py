@@ -8,6 +8,7 @@ import re
 import signal
 import struct
 import sys
+import textwrap
 
 import six
 
@@ -18,6 +19,10 @@ END_OF_SCREEN = "\x1b[J"
 #: A second screen without scrolling back, as editors use it, and no cursor; and back.
 OTHER_SCREEN = "\x1b[?1049h\x1b[?25l"
 FIRST_SCREEN = "\x1b[?25h\x1b[?1049l"
+
+#: Colours, and the end of one.
+RED, YELLOW = "\x1b[31m", "\x1b[33m"
+END_OF_COLOUR = "\x1b[0m"
 
 #: What is assumed of a terminal that does not tell its size.
 USUAL_SIZE = 80, 24
@@ -59,6 +64,8 @@ class Screen(object):
 
     def __init__(self, signals):
         self.is_terminal = sys.stdout.isatty()
+        #: https://no-color.org
+        self._is_coloured = self.is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self._signals = signals
 
     @property
@@ -66,17 +73,36 @@ class Screen(object):
         """How many characters a line may have, or None for any number."""
         return size_of(self.fileno())[0] if self.is_terminal else None
 
+    @property
+    def room(self):
+        """Return how many characters a line of ``draw`` may have, and how many lines there may be."""
+        columns, height = size_of(self.fileno())
+        return columns - 1, height  # some terminals begin a new line after the last column
+
     def line(self, text=""):
         self.write("\n".join(harmless(part) for part in text.split("\n")) + "\n")
         self.flush()
 
+    def paragraph(self, text, indent=0, colour=None):
+        """
+        Write a line. On a terminal that is too narrow, it is broken into several, and ``indent`` spaces begin all but
+        the first. ``colour``: RED or YELLOW, if the user wants colours.
+        """
+        for line in textwrap.wrap(
+            text, self.columns, subsequent_indent=" " * indent, break_on_hyphens=False
+        ) if self.columns else [text]:
+            if colour and self._is_coloured:
+                self.write(colour + harmless(line) + END_OF_COLOUR + "\n")
+            else:
+                self.line(line)
+
     def draw(self, lines):
         """Show ``lines`` in place of what was drawn before. Must be called inside ``full()``."""
-        columns, height = size_of(self.fileno())
+        columns, height = self.room
         if len(lines) > height:
             lines = lines[:height - 1] + ["... and %d more lines" % (len(lines) - height + 1)]
         # In one piece, and over what is there: a screen that is cleared first flickers.
-        self.write(TOP + "\n".join(harmless(line)[:columns - 1] + END_OF_LINE for line in lines) + END_OF_SCREEN)
+        self.write(TOP + "\n".join(harmless(line)[:columns] + END_OF_LINE for line in lines) + END_OF_SCREEN)
         self.flush()
 
     @contextlib.contextmanager

@@ -3,10 +3,13 @@ from __future__ import unicode_literals
 
 from .traffic import REQUESTS
 
-ABOUT_ROUND_TRIPS = """\
-  A round trip lasts from the send to the reply, under full load: the front sends
-  requests as fast as it can, without waiting for replies, so time in queues is
-  included. Group messages are sent one broadcast at a time."""
+#: How far paragraphs are indented.
+INDENT = 2
+
+ABOUT_ROUND_TRIPS = (
+    "  A round trip lasts from the send to the reply, under full load: the front sends requests as fast as it can, "
+    "without waiting for replies, so time in queues is included. Group messages are sent one broadcast at a time."
+)
 
 
 class Report(object):
@@ -27,12 +30,12 @@ class Report(object):
         self.screen.line()
         self._show_table()
         self.screen.line()
-        self.screen.line(ABOUT_ROUND_TRIPS)
+        self.screen.paragraph(ABOUT_ROUND_TRIPS, INDENT)
         self._show_workers()
         if self.front.full:
-            self.screen.line("  {} was full {:,} times: the front received replies until there was room.".format(
+            self.screen.paragraph("  {} was full {:,} times: the front received replies until there was room.".format(
                 REQUESTS, self.front.full
-            ))
+            ), INDENT)
         self.screen.line()
         return self._show_verdict()
 
@@ -48,12 +51,12 @@ class Report(object):
             ("round trip p99", [milliseconds(tally.percentile(99)) for tally in self.tallies]),
         ]
         for name, cells in rows:
-            self.screen.line("  {:<16}{:>12}{:>18}".format(name, *cells))
+            self.screen.line("  {:<14}{:>9}{:>15}".format(name, *cells))
 
     def _show_workers(self):
         workers = self.front.workers.values()
         shares = ["?" if worker.answered is None else "{:,}".format(worker.answered) for worker in workers]
-        self.screen.line("  The workers answered %s requests." % " + ".join(shares))
+        self.screen.paragraph("  The workers answered %s requests." % " + ".join(shares), INDENT)
         for worker in workers:
             if worker.answered is None:
                 state = "it ended with status %d" % worker.process.returncode if worker.has_ended else "it hangs"

@@ -81,7 +81,7 @@ def introduce(screen, resources):
     server = resources.server
     own = " (%s, pid %d)" % (server.binary, server.process.pid) if server else ""
     pids = ", ".join(str(worker.pid) for worker in resources.workers)
-    screen.line("  Redis       %s%s" % (", ".join(without_password(host) for host in resources.hosts), own))
+    screen.paragraph("  Redis       %s%s" % (", ".join(without_password(host) for host in resources.hosts), own), 14)
     screen.line("  front       pid %d" % os.getpid())
-    screen.line("  workers     %d (pid %s)" % (len(resources.workers), pids))
+    screen.paragraph("  workers     %d (pid %s)" % (len(resources.workers), pids), 14)
     screen.line()

@@ -57,7 +57,7 @@ def watch(layer, screen, every):
             show(screen, tables(found, before) + [""])
     with screen.full():
         for found, before in readings(layer, every):
-            screen.draw(tables(found, before, screen.columns))
+            screen.draw(tables(found, before, *screen.room))
 
 
 def readings(layer, every):

@@ -3,62 +3,103 @@ from __future__ import unicode_literals
 
 import time
 
-#: How wide the bar of a full channel is, how many rows a table has, and to how many characters a cell may be shortened.
+#: How wide the bar of a full channel is, how many rows a table has at most, and to how many characters a cell may be
+#: shortened: before a column is left out, and after all that may be.
 BAR = 10
 MOST_ROWS = 30
-SHORTEST = 12
+SHORT, SHORTEST = 16, 12
 
-#: A terminal with fewer columns gets no bars.
-NARROW = 70
+#: The tables that have fewer rows on a low terminal, the first one first, and how many they keep.
+FEWEST_ROWS = [("groups", 0), ("processes", 2), ("channels", 2), ("shards", 2)]
+
+#: The columns of each table that a narrow terminal does without, the first one first.
+OPTIONAL = {
+    "channels": ["", "capacity", "sent", "full", "dropped"],
+    "processes": ["redis-py", "Python", "running", "release"],
+    "groups": [],
+    "shards": ["share", "groups", "sent", "waiting"],
+}
 
 
-def tables(found, before=None, columns=None):
+def tables(found, before=None, columns=None, height=None):
     """
     Return lines of text about ``found``, from ``collect``.
 
-    ``before``: an earlier one, for rates. ``columns``: how wide a line may be (default: as it comes).
+    ``before``: an earlier one, for rates. ``columns``, ``height``: how wide a line may be, and how many there may be;
+    there may be more if each table has only its FEWEST_ROWS (default: as it comes).
     """
-    lines = ["asgi_redis %s, %s" % (found["release"], time.strftime("%H:%M:%S", time.localtime(found["time"])))]
+    head = ["asgi_redis %s, %s" % (found["release"], time.strftime("%H:%M:%S", time.localtime(found["time"])))]
     if not found["is_whole"]:
-        lines.append("A server has so many keys that only some were looked at: channels and groups may be missing.")
+        head.append("A server has so many keys that only some were looked at: channels and groups may be missing.")
+    head += errors(found)
     sections = [
-        ("channels", channels(found, before, columns)), ("processes", processes(found)), ("groups", groups(found)),
+        ("channels", channels(found, before)), ("processes", processes(found)), ("groups", groups(found)),
         ("shards", shards(found)),
     ]
+    most = dict.fromkeys(OPTIONAL, MOST_ROWS)
+    lines = head + all_tables(sections, columns, most)
+    for title, fewest in FEWEST_ROWS:
+        while height and len(lines) > height and most[title] > fewest:
+            most[title] = min(most[title], len(found[title])) - 1
+            lines = head + all_tables(sections, columns, most)
+    return [line[:columns] for line in lines]
+
+
+def all_tables(sections, columns, most):
+    lines = []
     for title, rows in sections:
-        lines += ["", "%s (%d)" % (title.capitalize(), len(found[title]))]
-        lines += table(rows, columns) if len(rows) > 1 else []
-    return [line[:columns] for line in lines + errors(found)]
+        lines += ["", "%s (%d)" % (title.capitalize(), len(rows) - 1)]
+        if len(rows) > 1 and most[title]:
+            lines += table(rows, columns, OPTIONAL[title], most[title])
+    return lines
 
 
-def table(rows, columns=None):
-    """Return lines for ``rows`` of texts, the first of which are headings. Columns of numbers are aligned right."""
-    rows, more = rows[:1 + MOST_ROWS], len(rows) - 1 - MOST_ROWS
-    by_column = list(zip(*rows))
-    widths = [max(len(cell) for cell in column) for column in by_column]
-    excess = sum(widths) + 2 * len(widths) - columns if columns else 0
-    if excess > 0:
-        widest = widths.index(max(widths))
-        widths[widest] = max(widths[widest] - excess, min(SHORTEST, widths[widest]))
+def table(rows, columns=None, optional=(), most=MOST_ROWS):
+    """
+    Return lines for ``rows`` of texts, the first of which are headings. Columns of numbers are aligned right.
+
+    ``optional``: headings of columns that may be left out.
+    """
+    most += len(rows) == 2 + most  # a row is as long as the line that would tell of it
+    rows, more = rows[:1 + most], len(rows) - 1 - most
+    by_column, widths = fitted(list(zip(*rows)), columns, optional)
     right = [all(cell[:1].isdigit() or cell == "-" for cell in column[1:]) for column in by_column]
     lines = [
         "".join(
             "  " + (shortened(cell, width).rjust(width) if is_right else shortened(cell, width).ljust(width))
             for cell, width, is_right in zip(row, widths, right)
-        ).rstrip() for row in rows
+        ).rstrip() for row in zip(*by_column)
     ]
     return lines + (["  ... and %d more" % more] if more > 0 else [])
 
 
+def fitted(by_column, columns, optional):
+    """Return those of ``by_column`` that have room, and their widths: the widest one gets what the others leave."""
+    for dropped in list(optional) + [None]:
+        widths = [max(len(cell) for cell in column) for column in by_column]
+        widest = widths.index(max(widths))
+        room = widths[widest] - max(sum(widths) + 2 * len(widths) - columns, 0) if columns else widths[widest]
+        if room >= min(SHORT, widths[widest]):
+            break
+        by_column = [column for column in by_column if column[0] != dropped]
+    widths[widest] = max(room, min(SHORTEST, widths[widest]))
+    return by_column, widths
+
+
 def shortened(text, length):
-    """Return ``text`` with at most ``length`` characters, its beginning and its end: random parts are at the end."""
+    """
+    Return ``text`` with at most ``length`` characters: its beginning and its end, where the random part of a name is,
+    or the beginning of a list.
+    """
     if len(text) <= length:
         return text
     kept = length - 3
+    if ", " in text:
+        return text[:kept] + "..."
     return text[:kept - kept // 3] + "..." + text[len(text) - kept // 3:]
 
 
-def channels(found, before, columns):
+def channels(found, before):
     rows = [["channel", "waiting", "capacity", "", "oldest", "sent", "full", "dropped"]]
     rows[0] += ["sent/s"] if before else []
     earlier = {channel["channel"]: channel["sent"] for channel in before["channels"]} if before else {}
@@ -71,8 +112,6 @@ def channels(found, before, columns):
             sent = max(channel["sent"] - earlier.get(channel["channel"], channel["sent"]), 0)
             row.append("%.1f" % (sent / seconds))
         rows.append(row)
-    if columns and columns < NARROW:
-        rows = [row[:3] + row[4:] for row in rows]
     return rows
 
 
