@@ -1,10 +1,16 @@
 """``asgi-redis check``: a healthy site, and each of the ways in which one may be sick."""
 from __future__ import unicode_literals
 
+import contextlib
+import json
+import os
 import re
+import signal
+import threading
 import time
 
 import pytest
+import redis
 from redis.exceptions import ResponseError
 
 from asgi_redis import RedisChannelLayer, cluster
@@ -17,8 +23,10 @@ from . import acl, commands, servers
 from .commands import run
 from .conftest import needs_cluster
 from .faults.proxy import Pass, Proxy
+from .servers import eventually
 from .terminals import Terminal
 from .troubles import Silent, can_not_save, is_replica, set_option
+from .troubles import Worker as Receiving
 
 ACL_WORDS = acl.words()
 
@@ -73,7 +81,7 @@ def test_check_leaves_no_key_that_does_not_expire(site):
     assert all(client.ttl(key) > 0 for key in client.keys("*"))
 
 
-@pytest.mark.parametrize("columns", [40, 200])
+@pytest.mark.parametrize("columns", [40, 70, 200])
 def test_a_verdict_is_broken_into_the_lines_of_a_terminal(site, columns):
     terminal = Terminal(columns)
     process = terminal.run(commands.start, "check", *site.hosts)
@@ -81,11 +89,12 @@ def test_a_verdict_is_broken_into_the_lines_of_a_terminal(site, columns):
         pass
     terminal.close()
     assert process.wait() == 1
-    lines = terminal.text.replace("\r", "").split("\n")
+    assert re.search("\x1b\\[33m  WARNING .*\x1b\\[0m", terminal.text)
+    lines = re.sub("\x1b\\[[0-9]*m", "", terminal.text.replace("\r", "")).split("\n")
     assert "WARNING: 1" in terminal.text
     shard = lines.index("Shard 1 of 1: 127.0.0.1:%d" % site.servers[0].port)
-    assert all(len(line) <= max(columns, 45) for line in lines[shard:])
-    assert any(line.startswith(" " * 25) for line in lines) == (columns < 100)
+    assert all(len(line) <= columns for line in lines[shard:])
+    assert any(re.match(" {11,}\\S", line) for line in lines) == (columns < 100)
 
 
 def test_a_prefix_beyond_ascii(site):
@@ -227,18 +236,21 @@ def check_as(site, words):
 def test_the_user_of_least_privilege_gets_notes(site):
     result = check_as(site, ACL_WORDS)
     assert bad(result) == set()
-    assert {about for level, about, _ in verdicts(result) if level == "note"} == {"server", "clock"}
+    assert {about for level, about, _ in verdicts(result) if level == "note"} == {
+        "server", "clock", "clients",
+    }
     assert "+info" in one(result, "server")[1] and "+time" in one(result, "clock")[1]
     assert {about for level, about, _ in verdicts(result) if level == "ok"} == {
-        "round trip", "writes", "permissions", "messages", "other layers",
+        "round trip", "writes", "permissions", "messages", "other layers", "channels",
     }
 
 
 def test_a_user_without_config(site):
     result = check_as(site, ACL_WORDS + ["+info", "+time"])
     assert bad(result) == set()
-    assert [about for level, about, _ in verdicts(result) if level == "note"] == ["persistence"]
+    assert [about for level, about, _ in verdicts(result) if level == "note"] == ["persistence", "clients"]
     assert "+config|get" in one(result, "persistence")[1]
+    assert "+client|list" in one(result, "clients")[1]
 
 
 @pytest.mark.parametrize("permission", ["+blpop", "+evalsha", "+scan", "+mget", "+type"])
@@ -396,9 +408,138 @@ def test_processes_with_another_prefix_on_the_same_server(site):
     other.send("normal", {})
     other.receive(["normal"], block=True)
     result = run("check", *site.hosts)
+    text = one(result, "counters")[1]
+    assert "(asgi-meta:)" in text and "other:" in text
     level, text = one(result, "other layers")
-    assert level == "note" and text.endswith(": other:")
+    assert level == "note" and text.endswith(": other: (1 now)")
     assert bad(result) == set()
+
+
+def record_of(site):
+    """Return the key and the record of the only process."""
+    client = site.layer.connection(0)
+    key, = client.keys("asgi:#presence#*")
+    return key, json.loads(client.get(key).decode("utf-8"))
+
+
+def test_a_process_that_has_not_renewed_its_record(site):
+    site.add_worker()
+    key, record = record_of(site)
+    site.layer.connection(0).set(key, json.dumps(dict(record, seen=record["seen"] - 60)), ex=90)
+    result = run("check", *site.hosts)
+    assert result.status == 0
+    text, = [text for level, _, text in verdicts(result, "processes") if level == "note"]
+    assert text.startswith("No sign of life for 45 s or more from ")
+    assert ":%d" % site.workers[0].process.pid in text
+
+
+def test_a_server_that_lost_its_data_while_an_interface_server_was_running(site):
+    site.add_worker(["daphne.response.x!"])
+    site.add_worker()
+    client = site.layer.connection(0)
+    kept = {key: client.get(key) for key in client.keys("asgi:#presence#*")}
+    client.flushall()
+    for key, record in kept.items():  # as if the processes had renewed them, half a minute later
+        client.set(key, record, ex=90)
+        client.execute_command("ZADD", "asgi:#presence", 1, key.rpartition(b"#")[2])
+    result = run("check", *site.hosts)
+    assert result.status == 1 and bad(result) == {"groups"}
+    text = one(result, "groups")[1]
+    assert text.startswith("Lost on 127.0.0.1:%d, with all data," % site.servers[0].port)
+    assert ":%d." % site.workers[0].process.pid in text and ":%d" % site.workers[1].process.pid not in text
+
+
+# Clients without a record.
+
+
+@contextlib.contextmanager
+def waits(site, database=0):
+    """A client that waits in BLPOP, as a process of release 1.4 does."""
+    client = redis.StrictRedis(port=site.servers[0].port, db=database)
+    thread = threading.Thread(target=client.blpop, args=(["asgi:http.request"],))
+    thread.start()
+    seen = site.layer.connection(0)
+    eventually(lambda: any(
+        found["cmd"] == "blpop" and found["db"] == "%d" % database for found in seen.client_list()
+    ), "it waits")
+    try:
+        yield
+    finally:
+        client.rpush("asgi:http.request", "end")
+        thread.join()
+
+
+def test_a_client_that_waits_without_a_record(site):
+    site.add_worker()
+    with waits(site):
+        result = run("check", *site.hosts)
+    assert (result.status, one(result, "clients")[0]) == (0, "note")
+    assert one(result, "clients")[1].startswith("1 client waits in BLPOP without a record: of release 1.4")
+
+
+def test_a_client_that_waits_in_another_database(site):
+    site.add_worker()
+    with waits(site, 1):
+        result = run("check", *site.hosts)
+    assert one(result, "clients")[0] == "note"
+    assert one(result, "clients")[1].startswith("1 client waits in BLPOP in database 1")
+
+
+def test_threads_of_a_process_and_processes_of_other_layers_have_records(site):
+    other = RedisChannelLayer(hosts=site.config["hosts"], prefix="other:")
+    first, second, third = [Receiving(site.layer, ["busy"]) for _ in range(3)]
+    with Receiving(other, ["busy"]), first, second, third:
+        eventually(lambda: [record["waits"] for record in site.layer.processes().values()] == [3], "all are recorded")
+        assert one(run("check", *site.hosts), "clients") == ("ok", "none waits without a record")
+
+
+# Channels.
+
+
+def wait_for_long(site, channel, count=1, seconds=30):
+    """Let messages wait on ``channel`` that seem to have been sent some seconds ago."""
+    client = site.layer.connection(0)
+    for _ in range(count):
+        site.layer.send(channel, {})
+    client.expire(client.lindex("asgi:" + channel.partition("!")[0] + "!" * ("!" in channel), 0), 60 - seconds)
+
+
+@pytest.mark.parametrize("channel, what", [
+    ("lonely", "None of the processes above reads it."), ("gone!x", "Its process hangs or has gone."),
+])
+def test_messages_that_wait_for_long_without_a_reader(site, channel, what):
+    site.add_worker()
+    wait_for_long(site, channel, 2)
+    result = run("check", *site.hosts)
+    assert result.status == 1 and bad(result) == {"channels"}
+    queue = channel.partition("!")[0] + "!" * ("!" in channel)
+    assert re.match(r"%s: 2 of 100 wait, the oldest for 3\d s\. %s" % (queue, what), one(result, "channels")[1])
+
+
+def test_messages_that_wait_for_long_for_a_reader_name_it(site):
+    worker = site.add_worker()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    wait_for_long(site, "busy", 3)
+    result = run("check", *site.hosts)
+    assert result.status == 1 and bad(result) == {"channels"}
+    assert one(result, "channels")[1].startswith("busy: ")
+    assert ":%d" % worker.process.pid in one(result, "channels")[1]
+
+
+def test_a_full_channel(site):
+    site.add_worker()
+    for _ in range(100):
+        site.layer.send("lonely", {})
+    result = run("check", *site.hosts)
+    assert bad(result) == {"channels"} and one(result, "channels")[1].startswith("lonely: 100 of 100 wait, ")
+
+
+def test_http_disconnect_without_a_reader_is_harmless(site):
+    site.add_worker()
+    wait_for_long(site, "http.disconnect")
+    result = run("check", *site.hosts)
+    assert (result.status, one(result, "channels")[0]) == (0, "note")
+    assert "harmless" in one(result, "channels")[1]
 
 
 @pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")

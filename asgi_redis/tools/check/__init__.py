@@ -3,6 +3,7 @@
 
 - ``run``: the command
 - ``servers``: what each server says of itself; ``permissions``: what its user may do
-- ``messages``: whether those that wait can be read; ``processes``: whether those that receive agree
+- ``messages``: whether those that wait can be read; ``channels``: whether they wait for long
+- ``processes``: whether those that receive agree; ``clients``: which clients wait without a record
 - ``verdicts``: what was found, and the table of it
 """

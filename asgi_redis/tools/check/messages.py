@@ -21,22 +21,26 @@ MESSAGE = re.compile(br"[0-9a-f]{32}\Z")
 class Keys(object):
     """
     Keys on a server. ``waiting``: of messages below ``prefix``, at most MOST. ``prefixes``: of all layers that have
-    processes on the server. ``is_whole``: False if the server has so many keys that not all were looked at.
+    processes on the server; ``now``: how many each has now. ``is_whole``: False if the server has so many keys that not
+    all were looked at.
     """
 
     def __init__(self, client, prefix):
-        waiting, self.prefixes, cursor = set(), set(), 0  # SCAN may return a key twice
+        found, cursor = set(), 0  # SCAN may return a key twice
         for _ in range(STEPS):
             cursor, keys = client.scan(cursor, count=KEYS_AT_ONCE)
-            for key in keys:
-                if key.startswith(prefix) and MESSAGE.match(key[len(prefix):]):
-                    waiting.add(key)
-                elif key.endswith(b"#presence"):
-                    self.prefixes.add(key[:-len("#presence")].decode("utf-8", "replace"))
+            found.update(key for key in keys if b"#presence" in key or is_message(key, prefix))
             if int(cursor) == 0:
                 break
         self.is_whole = int(cursor) == 0
-        self.waiting = sorted(waiting)[:MOST]
+        self.waiting = sorted(key for key in found if is_message(key, prefix))[:MOST]
+        present = [key.decode("utf-8", "replace").rpartition("#presence") for key in found if b"#presence" in key]
+        self.prefixes = {before for before, _, after in present if not after}
+        self.now = collections.Counter(before for before, _, after in present if after)
+
+
+def is_message(key, prefix):
+    return key.startswith(prefix) and MESSAGE.match(key[len(prefix):])
 
 
 def read_waiting(layer, client, keys):
@@ -64,10 +68,16 @@ def read_waiting(layer, client, keys):
     ))
 
 
+def others(layer, keys):
+    """Return the prefixes of other layers that have processes on the server."""
+    return keys.prefixes - {layer.prefix + layer.tag(index) for index in range(layer.ring_size)}
+
+
 def other_layers(layer, keys):
     """Return the verdict on layers of other prefixes on the server, as far as ``keys`` show."""
-    own = {layer.prefix + layer.tag(index) for index in range(layer.ring_size)}
-    found = ", ".join(sorted(keys.prefixes - own))
+    found = ", ".join(prefix + (" (%d now)" % keys.now[prefix] if keys.now[prefix] else "") for prefix in sorted(
+        others(layer, keys)
+    ))
     if found:
         return note("other layers", "Processes with other prefixes have used this server in the last day: %s" % found)
     return ok("other layers", "none" if keys.is_whole else "none among the keys that were looked at")

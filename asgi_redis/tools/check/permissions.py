@@ -68,5 +68,10 @@ def is_refusal(failed):
     return type(failed).__name__ == "NoPermissionError" or ("%s" % failed).startswith("NOPERM")
 
 
+def lacks_command(failed):
+    """Return True if the user may not use the command, or the server has none of that name."""
+    return is_refusal(failed) or bool(re.search("unknown command", "%s" % failed, re.IGNORECASE))
+
+
 def is_about_keys(refused):
     return bool(re.search(r"access (a|one of the) key", "%s" % refused))

@@ -1,7 +1,10 @@
 """Whether the processes that receive agree with each other, and with this one."""
 from __future__ import unicode_literals
 
-from .verdicts import ok, warning
+import time
+
+from ..internals import EVERY
+from .verdicts import note, ok, warning
 
 #: What must be the same in all processes: the name in a record, and how a verdict calls it.
 SAME = [
@@ -12,23 +15,46 @@ SAME = [
 #: What options tell of a layer. Of one in a project's settings, all is told.
 BY_OPTIONS = ["keys", "hosts", "shards"]
 
+#: After how many seconds without a renewed record a process is late. It renews it between two waits.
+LATE = EVERY + 15
+
 #: How many processes a verdict names.
 MOST_NAMES = 10
 
 
-def compare(layer, is_configured):
+def compare(layer, found, is_configured):
     """
     Return the verdicts on the processes that receive from ``layer``.
 
-    ``is_configured``: True if all arguments of ``layer`` are those of the site.
+    ``found``: their records. ``is_configured``: True if all arguments of ``layer`` are those of the site.
     """
-    found = list(layer.processes().values())
     if not found:
         return [warning("processes", "No process of this release waits. Those of release 1.4 leave no record.")]
     own = {key: value for key, value in layer.describe().items() if is_configured or key in BY_OPTIONS}
-    return [ok("processes", "%d: %s" % (len(found), names(found)))] + [
+    late = [record for record in found if time.time() - record["seen"] > LATE]
+    about_late = [note("processes", "No sign of life for %d s or more from %s: busy with one message, hanging, or "
+                       "ended." % (LATE, names(late)))] if late else []
+    return [ok("processes", "%d: %s" % (len(found), names(found)))] + about_late + [
         difference(found, own, key, title) for key, title in SAME if is_different(found, own, key)
     ]
+
+
+def lost_groups(layer, servers, found):
+    """Return the verdict, in a list, that servers lost their data while interface servers were running; or []."""
+    hosts, hurt, emptied = layer.describe()["hosts"], [], []
+    found = [record for record in found if serves(record) and record.get("hosts") == hosts and "origins" in record]
+    for server in servers:
+        current = server.origin()
+        late = [record for record in found if record["origins"][server.index] not in ("", current)]
+        hurt += late
+        emptied += [server.address] if late else []
+    return [warning("groups", "Lost on %s, with all data, while these were running: %s. Restart interface servers, so "
+                    "that their clients connect anew." % (", ".join(emptied), names(hurt)))] if hurt else []
+
+
+def serves(record):
+    """Return True if a process has channels of its own, as an interface server does."""
+    return any("!" in channel for channel in record["channels"])
 
 
 def is_different(found, own, key):
@@ -47,7 +73,10 @@ def difference(found, own, key, title):
     return warning("processes", "Different %s: %s.%s" % (title, "; ".join(parts), HINTS.get(key, "")))
 
 
-HINTS = {"hosts": " They may be other names of the same servers.", "keys": " They are told by fingerprints."}
+HINTS = {
+    "hosts": " They may be other names of the same servers, but must be in the same order.",
+    "keys": " They are told by fingerprints.",
+}
 
 
 def names(records):

@@ -1,19 +1,21 @@
 """The command ``check``."""
 from __future__ import unicode_literals
 
-import textwrap
-
 from redis.exceptions import RedisError
 
-from ..internals import address_of, client_of
+from ..internals import client_of
+from ..screen import RED, YELLOW
 from ..target import add_options, on_layer
-from .processes import compare
+from .channels import look
+from .clients import Clients
+from .processes import compare, lost_groups
 from .servers import Server, unreachable
-from .verdicts import STATUS, note, worst
+from .verdicts import ERROR, STATUS, WARNING, note, worst
 
-#: Where the text of a verdict begins, and how many characters a line of it has at least.
-INDENT = " " * 25
-NARROWEST = 20
+#: A terminal with fewer columns gets no column for what a verdict is about.
+NARROW = 60
+
+COLOURS = {WARNING: YELLOW, ERROR: RED}
 
 
 def add_to(commands):
@@ -43,21 +45,19 @@ def run(layer, options, screen):
 
 
 def show(screen, verdict):
-    text = "  %-8s %-13s %s" % verdict
-    for line in textwrap.wrap(
-        text, max(screen.columns, len(INDENT) + NARROWEST), subsequent_indent=INDENT, break_on_hyphens=False
-    ) if screen.columns else [text]:
-        screen.line(line)
+    is_narrow = (screen.columns or NARROW) < NARROW
+    layout, indent = ("  %-8s %s: %s", 11) if is_narrow else ("  %-8s %-13s %s", 25)
+    screen.paragraph(layout % verdict, indent, COLOURS.get(verdict.level))
 
 
 def sections(layer, is_configured):
-    """Yield (heading, verdicts) for each shard, and for the processes."""
+    """Yield (heading, verdicts) for each shard, and for the channels and processes on those that reply."""
     try:
         count = layer.ring_size
     except RedisError as failed:
         yield "Shards", [unreachable(failed)]
         return
-    is_any_available = False
+    available = []
     for index in range(count):
         heading = "Shard %d of %d" % (index + 1, count)
         try:
@@ -66,14 +66,27 @@ def sections(layer, is_configured):
             yield heading, [unreachable(failed)]
             continue
         server = Server(layer, index, client)
-        yield "%s: %s" % (heading, address_of(client)), server.verdicts()
-        is_any_available = is_any_available or server.is_available
-    if is_any_available:
-        yield "Processes", processes(layer, is_configured)
+        yield "%s: %s" % (heading, server.address), server.verdicts()
+        if server.is_available:
+            available.append(server)
+    if available:
+        for section in of_site(layer, is_configured, available):
+            yield section
 
 
-def processes(layer, is_configured):
-    try:
-        return compare(layer, is_configured)
-    except RedisError as failed:
-        return [note("processes", "Unknown: %s" % failed)]  # what is wrong is told of the shard
+def of_site(layer, is_configured, servers):
+    """Yield (heading, verdicts) for what all available ``servers`` hold together."""
+    clients = Clients()
+    for server in servers:
+        clients.add(server)
+    records, unread = {}, None
+    for server in servers:
+        try:
+            records.update(server.records())
+        except RedisError as failed:
+            unread = note("processes", "Unknown: %s" % failed)
+    records = list(records.values())
+    yield "Processes", ([unread] if unread and not records else (
+        compare(layer, records, is_configured) + lost_groups(layer, servers, records)
+    )) + clients.verdicts()
+    yield "Channels", look(layer, None if unread else records) + clients.shared_counters(layer.stats_prefix)

@@ -1,14 +1,14 @@
 """What the server of a shard says of itself, and what it allows."""
 from __future__ import unicode_literals
 
-import re
 import time
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from ..internals import monotonic, with_address
-from .messages import Keys, other_layers, read_waiting
-from .permissions import is_refusal, permissions
+from ..internals import address_of, monotonic, with_address
+from ..records import records
+from .messages import Keys, other_layers, others, read_waiting
+from .permissions import is_refusal, lacks_command, permissions
 from .verdicts import error, note, ok, warning
 
 #: How many round trips are measured, and how long one may take, in milliseconds, before that is a warning.
@@ -23,13 +23,20 @@ NEAR_LIMIT = 0.9
 
 
 class Server(object):
-    """The server of a shard. ``client``: a redis-py client for it. ``is_available``: False if it does not reply."""
+    """
+    The server of a shard. ``client``: a redis-py client for it. ``is_available``: False if it does not reply.
+    ``index``: the shard's. ``prefix``: the layer's there; ``layers``: those of other layers that have processes there.
+    """
 
     def __init__(self, layer, index, client):
         self._layer = layer
-        self._client = client
+        self.client = client
+        self.index = index
+        self.address = address_of(client)
         self._prefixes = [prefix + layer.tag(index) for prefix in (layer.prefix, layer.stats_prefix)]
         self._info = None
+        self.prefix = self._prefixes[0]
+        self.layers = set()
         self.is_available = True
 
     def verdicts(self):
@@ -40,6 +47,17 @@ class Server(object):
                 found.append(self._attempt(look))
             found += self._messages()
         return found
+
+    def records(self):
+        """Return {name: record} of the layer's processes that wait here. redis-py's errors."""
+        return records(self.client, self.prefix)
+
+    def origin(self):
+        """Return what tells the data that the server has now from others, as records have it, or ""."""
+        try:
+            return (self.client.get(self._prefixes[0] + "#origin") or b"").decode("ascii")[:6]
+        except RedisError:
+            return ""
 
     def _attempt(self, look):
         """Return the verdict of ``look()``, or that it failed."""
@@ -52,11 +70,11 @@ class Server(object):
             return error(name, self._text(failed))
 
     def _text(self, failed):
-        return ("%s" % with_address(failed, self._client)).rstrip(".")
+        return ("%s" % with_address(failed, self.client)).rstrip(".")
 
     def _introduction(self):
         try:
-            self._info = self._client.info()
+            self._info = self.client.info()
         except RedisError as failed:
             if lacks_command(failed):
                 return [note("server", "Version, role, memory and persistence are unknown: the user lacks +info.")]
@@ -65,7 +83,7 @@ class Server(object):
         return [self._attempt(look) for look in (self._server, self._role, self._memory, self._persistence)]
 
     def _unavailable(self, failed):
-        failed = with_address(failed, self._client)
+        failed = with_address(failed, self.client)
         if isinstance(failed, AuthenticationError):
             return error("login", "%s." % failed)
         return unreachable(failed)
@@ -101,7 +119,7 @@ class Server(object):
         if self._info.get("aof_enabled"):
             return ok("persistence", "append-only file")
         try:
-            saves = self._client.config_get("save").get("save")
+            saves = self.client.config_get("save").get("save")
         except ResponseError as failed:
             if not lacks_command(failed):
                 raise
@@ -117,7 +135,7 @@ class Server(object):
         for _ in range(ROUND_TRIPS):
             begun = monotonic()
             try:
-                self._client.get(self._prefixes[0] + "#check")
+                self.client.get(self._prefixes[0] + "#check")
             except ResponseError:
                 pass  # a refusal takes as long
             taken.append(1000 * (monotonic() - begun))
@@ -129,7 +147,7 @@ class Server(object):
 
     def _writes(self):
         try:
-            self._client.set(self._prefixes[0] + "#check", "1", px=1000)
+            self.client.set(self._prefixes[0] + "#check", "1", px=1000)
         except RedisError as failed:
             if is_refusal(failed):
                 return note("writes", "Unknown: see permissions.")
@@ -137,12 +155,12 @@ class Server(object):
         return ok("writes", "taken")
 
     def _permissions(self):
-        return permissions(self._client, self._prefixes)
+        return permissions(self.client, self._prefixes)
 
     def _clock(self):
         begun = time.time()
         try:
-            seconds, microseconds = self._client.time()
+            seconds, microseconds = self.client.time()
         except ResponseError as failed:
             if not lacks_command(failed):
                 raise
@@ -155,17 +173,13 @@ class Server(object):
 
     def _messages(self):
         try:
-            keys = Keys(self._client, self._prefixes[0].encode("utf-8"))
-            return [read_waiting(self._layer, self._client, keys), other_layers(self._layer, keys)]
+            keys = Keys(self.client, self._prefixes[0].encode("utf-8"))
+            self.layers = others(self._layer, keys)
+            return [read_waiting(self._layer, self.client, keys), other_layers(self._layer, keys)]
         except RedisError as failed:
             if lacks_command(failed):
                 return [note("messages", "Not looked at: the user lacks +scan or +get.")]
             return [error("messages", "They can't be looked at: %s." % self._text(failed))]
-
-
-def lacks_command(failed):
-    """Return True if the user may not use the command, or the server has none of that name."""
-    return is_refusal(failed) or bool(re.search("unknown command", "%s" % failed, re.IGNORECASE))
 
 
 def unreachable(failed):
