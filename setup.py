@@ -4,6 +4,9 @@ import re
 
 from setuptools import find_packages, setup
 
+#: The versions of Python that tests run on; it also runs on 3.4 and 3.5.
+TESTED = ["2", "2.7", "3"] + ["3.%d" % minor for minor in range(6, 14)]
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -19,6 +22,8 @@ setup(
     long_description=text("README.rst"),
     long_description_content_type="text/x-rst",
     license="BSD-3-Clause",
+    keywords="django channels asgi redis valkey cluster sentinel websocket channel-layer",
+    project_urls={"Django Channels 1": "https://channels.readthedocs.io/en/1.x/"},
     packages=find_packages(include=["asgi_redis", "asgi_redis.*"]),
     package_data={"asgi_redis.server.scripts": ["*.lua"]},
     zip_safe=True,
@@ -50,13 +55,14 @@ setup(
         "tests": ["cryptography>=2.1", "docutils>=0.18.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
     },
     entry_points={"console_scripts": ["asgi-redis = asgi_redis.__main__:main"]},
+    # No license classifier: it is deprecated, and license says it.
     classifiers=[
         "Framework :: Django",
+        "Framework :: Django :: 1.11",
+        "Framework :: Django :: 2.2",
         "Intended Audience :: Developers",
-        "License :: OSI Approved :: BSD License",
         "Operating System :: OS Independent",
-        "Programming Language :: Python :: 2.7",
-        "Programming Language :: Python :: 3",
+    ] + ["Programming Language :: Python :: " + version for version in TESTED] + [
         "Topic :: Internet :: WWW/HTTP",
     ],
 )
