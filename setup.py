@@ -25,7 +25,7 @@ setup(
     keywords="django channels asgi redis valkey cluster sentinel websocket channel-layer",
     project_urls={"Django Channels 1": "https://channels.readthedocs.io/en/1.x/"},
     packages=find_packages(include=["asgi_redis", "asgi_redis.*"]),
-    package_data={"asgi_redis.server.scripts": ["*.lua"]},
+    package_data={"asgi_redis": ["*.pyi", "py.typed"], "asgi_redis.server.scripts": ["*.lua"]},
     zip_safe=True,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
     install_requires=[
@@ -61,5 +61,6 @@ setup(
         "Operating System :: OS Independent",
     ] + ["Programming Language :: Python :: " + version for version in TESTED] + [
         "Topic :: Internet :: WWW/HTTP",
+        "Typing :: Typed",
     ],
 )

@@ -17,7 +17,7 @@ import asgi_redis
 ROOT = Path(__file__).parents[2]
 PACKAGE_FILES = {
     str(path.relative_to(ROOT)) for path in (ROOT / "asgi_redis").rglob("*")
-    if path.suffix in (".py", ".lua")
+    if path.suffix in (".py", ".pyi", ".lua", ".typed")
 }
 
 Build = collections.namedtuple("Build", "folder output")
@@ -59,9 +59,10 @@ def test_the_wheel_is_for_both_pythons(wheel):
     assert Path(wheel.filename).name == "asgi_redis-%s-py2.py3-none-any.whl" % asgi_redis.__version__
 
 
-def test_the_wheel_holds_the_package_and_its_scripts(wheel):
+def test_the_wheel_holds_the_package_its_scripts_and_its_types(wheel):
     names = set(wheel.namelist())
     assert {name for name in names if ".dist-info/" not in name} == PACKAGE_FILES
+    assert {"asgi_redis/py.typed", "asgi_redis/core.pyi"} <= names
     assert any(name.endswith("LICENSE") for name in names)
 
 
@@ -70,7 +71,8 @@ def test_the_sdist_holds_all_that_the_checks_need(distributions):
     names = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
     assert names >= PACKAGE_FILES | {
         "README.rst", "SECURITY.rst", "LICENSE", "CHANGELOG.txt", "pyproject.toml", "tox.ini", "docs/requirements.txt",
-        "tests/servers.py", "tests/requirements.txt", "examples/chat/chat/static/chat/uplot/LICENSE",
+        "tests/servers.py", "tests/requirements.txt", "tests/typing/allowlist.txt", "tests/typing/stubtest.ini",
+        "examples/chat/chat/static/chat/uplot/LICENSE",
     }
 
 
