@@ -222,7 +222,7 @@ def test_what_a_stopped_server_pops_when_it_goes_on_is_received(server, direct):
         alone = RedisChannelLayer(hosts=[other.url])
         reader = Reader(layer, ["normal"])
         wait_until_blocked(layer, 2)
-        sender = direct.connection(0).connection_pool.get_connection("_")
+        sender = direct.connection(0).connection_pool.make_connection()
         sender.connect()
         with Stopped(server):
             # It is in the server's hands before the reader gives its blocking pop up.
