@@ -6,9 +6,9 @@ import logging
 import re
 
 import six
-from asgiref.base_layer import BaseChannelLayer
 from redis.exceptions import RedisError
 
+from .base_layer import BaseChannelLayer
 from .checks import check_address, check_list, check_positive, check_text
 from .codec import Codec, make_fernet
 from .delivery import statistics

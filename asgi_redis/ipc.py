@@ -1,16 +1,21 @@
 """asgi_ipc 1.4.2, adapted to what has changed since it was released."""
 from __future__ import unicode_literals
 
+import contextlib
 import importlib
 import sys
 import types
 
 import six
 
+from .base_layer import BaseChannelLayer, OwnBaseChannelLayer
 from .codec import Codec
+from .names import Names
 
 #: The name under which asgi_ipc is imported.
 COPY = "asgi_redis._asgi_ipc"
+
+BASE_LAYER = "asgiref.base_layer"
 
 
 class Msgpack(object):
@@ -27,19 +32,38 @@ class Msgpack(object):
         return cls._codec.decode(body)
 
 
+class Base(Names, OwnBaseChannelLayer):
+    """Stands in for ``BaseChannelLayer`` of asgiref 1 in asgi_ipc."""
+
+
+@contextlib.contextmanager
+def old_asgiref():
+    """Let asgi_ipc import ``asgiref.base_layer`` in this block, also if asgiref does not have it."""
+    is_missing = BaseChannelLayer is OwnBaseChannelLayer
+    if is_missing:
+        module = sys.modules[BASE_LAYER] = types.ModuleType(str(BASE_LAYER))
+        module.BaseChannelLayer = Base
+    try:
+        yield
+    finally:
+        if is_missing:
+            del sys.modules[BASE_LAYER]
+
+
 def ipc_layer(**arguments):
     """
     Return an ``IPCChannelLayer`` of asgi_ipc. ValueError if it is not installed.
 
     The class comes from a second import of asgi_ipc, under another name, which nothing else sees. It leaves out the
     package's ``__init__``, which needs pkg_resources only to find its version (Python 3.12 and setuptools 81 no longer
-    have that), and it has ``Msgpack`` in its module.
+    have that), and it has ``Msgpack`` in its module, and ``Base`` if asgiref 1 is not installed.
     """
     try:
         package = types.ModuleType(str(COPY))
         package.__path__ = [folder_of("asgi_ipc")]
         sys.modules.setdefault(COPY, package)
-        core = importlib.import_module(COPY + ".core")
+        with old_asgiref():
+            core = importlib.import_module(COPY + ".core")
     except ImportError as error:
         six.raise_from(ValueError(
             "RedisLocalChannelLayer needs asgi_ipc, or a layer of yours as local_layer: docs/topologies.rst has the "

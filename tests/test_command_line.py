@@ -285,7 +285,7 @@ from __future__ import unicode_literals
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": %(config)r},
     "secret": {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": {"hosts": %(secret)r}},
-    "memory": {"BACKEND": "asgiref.inmemory.ChannelLayer"},
+    "other": {"BACKEND": "collections.OrderedDict"},
     "missing": {"BACKEND": "asgi_redis.NoSuchLayer"},
     "nothing": {},
     "dotless": {"BACKEND": "RedisChannelLayer"},
@@ -312,8 +312,8 @@ def test_settings_in_the_working_directory(layer, project):
 
 
 @pytest.mark.parametrize("options, words", [
-    (["mysite.settings", "--alias", "other"], "no layer other in CHANNEL_LAYERS; it has: default, dotless"),
-    (["mysite.settings", "--alias", "memory"], "asgiref.inmemory.ChannelLayer, no channel layer of asgi_redis"),
+    (["mysite.settings", "--alias", "unknown"], "no layer unknown in CHANNEL_LAYERS; it has: default, dotless"),
+    (["mysite.settings", "--alias", "other"], "collections.OrderedDict, no channel layer of asgi_redis"),
     (["mysite.settings", "--alias", "missing"], "asgi_redis.NoSuchLayer, no channel layer of asgi_redis"),
     (["mysite.settings", "--alias", "nothing"], "is missing"),
     (["mysite.settings", "--alias", "dotless"], "is RedisChannelLayer, no channel layer"),

@@ -1,11 +1,9 @@
 """asgiref's conformance suite, with its capacity tests, and one ``receive`` for each message."""
 from __future__ import unicode_literals
 
-from asgiref import conformance
-
 from asgi_redis import RedisChannelLayer
 
-from . import servers
+from . import old_asgiref, servers
 
 
 def lives(name, group_expiry):
@@ -15,7 +13,7 @@ def lives(name, group_expiry):
     return {}
 
 
-class Conformance(conformance.ConformanceTestCase):
+class Conformance(old_asgiref.ConformanceTestCase):
     shards = 1
     arguments = {}
     # For more than 20 seconds, the suite does not wait.
@@ -30,7 +28,7 @@ class Conformance(conformance.ConformanceTestCase):
             capacity=5, hosts=servers.hosts(self.shards, *prefixes),
             **dict(self.arguments, **lives(self.id(), self.group_expiry))
         )
-        conformance.ConformanceTestCase.setUp(self)
+        old_asgiref.ConformanceTestCase.setUp(self)
 
 
 class TestOneHost(Conformance):

@@ -12,17 +12,16 @@ import time
 import msgpack
 import pytest
 import six
-from asgiref import conformance
-from asgiref.base_layer import BaseChannelLayer
 from twisted.internet import defer, reactor
 from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.base_layer import BaseChannelLayer
 from asgi_redis.delivery.background import Pending
 from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.tools.embedded import Server
 
-from . import servers
+from . import old_asgiref, servers
 from .patience import AT_ONCE, LONG_WAIT, attempt
 from .test_blocking import Reader, wait_until_blocked
 from .test_conformance import lives
@@ -55,7 +54,7 @@ def remove(layer):
             store.semaphore.unlink()
 
 
-class Conformance(conformance.ConformanceTestCase):
+class Conformance(old_asgiref.ConformanceTestCase):
     expiry_delay = 1.1
     capacity_limit = 5
     # For more than 20 seconds, the suite does not wait.
@@ -64,7 +63,7 @@ class Conformance(conformance.ConformanceTestCase):
     def setUp(self):
         self.channel_layer = make(self.kind, capacity=5, **lives(self.id(), self.group_expiry))
         self.addCleanup(remove, self.channel_layer)
-        conformance.ConformanceTestCase.setUp(self)
+        old_asgiref.ConformanceTestCase.setUp(self)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")

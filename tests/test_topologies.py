@@ -8,12 +8,11 @@ import threading
 import time
 
 import pytest
-from asgiref import conformance
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.tools.embedded import free_port
 
-from . import acl, servers, traffic
+from . import acl, old_asgiref, servers, traffic
 from .conftest import needs_cluster
 from .test_conformance import lives
 from .test_exactly_once import MESSAGES
@@ -29,12 +28,12 @@ def layer(topology):
     layer.flush()
 
 
-CONFORMANCE = [name for name in dir(conformance.ConformanceTestCase) if name.startswith("test_")]
+CONFORMANCE = [name for name in dir(old_asgiref.ConformanceTestCase) if name.startswith("test_")]
 
 
 @pytest.mark.parametrize("name", CONFORMANCE)
 def test_conformance(topology, name):
-    case = type(str("Case"), (conformance.ConformanceTestCase,), {
+    case = type(str("Case"), (old_asgiref.ConformanceTestCase,), {
         str("channel_layer"): topology.make(capacity=5, **lives(name, group_expiry=2)),
         str("expiry_delay"): 1.1, str("capacity_limit"): 5, str("receive_tries"): 1,
     })(name)

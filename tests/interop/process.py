@@ -8,9 +8,9 @@ import tempfile
 import threading
 
 import six
-from asgiref.base_layer import BaseChannelLayer
 
 import asgi_redis
+from asgi_redis.base_layer import BaseChannelLayer
 
 from . import environment, released
 
