@@ -28,8 +28,10 @@ setup(
     package_data={"asgi_redis": ["*.pyi", "py.typed"], "asgi_redis.server.scripts": ["*.lua"]},
     zip_safe=True,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*",
+    # Not asgiref: Channels 1 requires asgiref 1, and Django 3 and later asgiref 3. If asgiref 1 is not installed,
+    # asgi_redis.base_layer takes its place. A requirement without an upper bound would let pip install one that does
+    # not run on Python 2.7, and one that breaks Channels 1 (`pip install -U --upgrade-strategy eager`).
     install_requires=[
-        "asgiref>=1.1.2,<2",
         "msgpack>=0.5.2; python_version >= '3'",
         # From 1.0 on, it has no compiled part on Python 2, and is 20 times slower there.
         "msgpack>=0.5.2,<1; python_version < '3'",
@@ -40,7 +42,11 @@ setup(
         "cryptography": ["cryptography>=2.1"],
         "twisted": ["twisted>=17.1"],
         # Not asgi_ipc itself, which requires msgpack-python: that overwrites a compiled msgpack with a slower one.
-        "local": ["posix_ipc>=1; python_version >= '3'", "posix_ipc>=1,<1.1; python_version < '3'"],
+        "local": [
+            "posix_ipc>=1; python_version >= '3'",
+            "posix_ipc>=1,<1.1; python_version < '3'",
+            "asgiref>=1.1.2,<2; python_version < '3'",
+        ],
         # Older releases of tqdm do not cut a line that is too long for the terminal.
         "demo": ["tqdm>=4.42"],
         # Since this release, names of counters end as Prometheus wants them. The last for Python 2.7 is 0.12.
