@@ -91,10 +91,10 @@ class Process(object):
 class Daphne(Process):
     """A Daphne on a free port of 127.0.0.1, that logs warnings and errors only."""
 
-    def __init__(self, name, environment, folder):
+    def __init__(self, name, environment, folder, application="asgi:channel_layer", python=sys.executable, cwd=SITE):
         self.port = free_port()
-        arguments = ["-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "asgi:channel_layer"]
-        super(Daphne, self).__init__(name, [sys.executable, "-c", DAPHNE] + arguments, environment, folder)
+        command = [python, "-c", DAPHNE, "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", application]
+        super(Daphne, self).__init__(name, command, environment, folder, cwd)
 
     def started(self):
         try:
@@ -107,8 +107,8 @@ class Daphne(Process):
 class Worker(Process):
     """A ``manage.py runworker``; without a ``manage.py``, which adds nothing to ``-m django``."""
 
-    def __init__(self, name, environment, folder):
-        super(Worker, self).__init__(name, [sys.executable, "-m", "django", "runworker"], environment, folder)
+    def __init__(self, name, environment, folder, python=sys.executable, cwd=SITE):
+        super(Worker, self).__init__(name, [python, "-m", "django", "runworker"], environment, folder, cwd)
 
     def started(self):
         return any("Listening on channels" in line for line in self.log())

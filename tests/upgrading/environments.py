@@ -22,12 +22,20 @@ PATIENCE = 300
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PIP_FIND_LINKS")
 
 
+def parsed(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return docutils.core.publish_doctree(text, settings_overrides={"report_level": 5})  # Sphinx has more roles
+
+
+def literal_blocks(node):
+    """Return the literal blocks in a document or a section, a list of texts."""
+    return [block.astext() for block in node.findall(docutils.nodes.literal_block)]
+
+
 def commands(document, title):
     """Return the literal blocks in the section ``title`` of ``document``, a list of texts."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    tree = docutils.core.publish_doctree(text, settings_overrides={"report_level": 3})
-    (section,) = (node for node in tree.findall(docutils.nodes.section) if node[0].astext() == title)
-    return [block.astext() for block in section.findall(docutils.nodes.literal_block)]
+    (section,) = (node for node in parsed(document).findall(docutils.nodes.section) if node[0].astext() == title)
+    return literal_blocks(section)
 
 
 def upgrading(title):
