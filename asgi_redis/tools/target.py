@@ -120,5 +120,9 @@ def from_settings(options):
 def imported(name):
     try:
         return importlib.import_module(name)
+    except ImportError as error:
+        raise CannotRun(
+            "%s can't be imported: %s. Run this in the folder of manage.py, with the site's Python." % (name, error)
+        )
     except Exception as error:
         raise CannotRun("%s can't be imported: %s: %s" % (name, type(error).__name__, error))
