@@ -39,6 +39,10 @@ def check_packages():
 
         import asgi_redis  # noqa: F401
     except ImportError as error:
+        if sys.version_info >= (3, 12):
+            sys.exit("%s. Channels 1 needs a virtualenv of Python 3.6 to 3.11, not %d.%d." % (
+                (error,) + sys.version_info[:2]
+            ))
         sys.exit("%s. In %s run: pip install -r requirements.txt" % (error, HERE))
     if not channels.__version__.startswith("1."):
         sys.exit("This site is for Channels 1, not %s: use a virtualenv with requirements.txt." % channels.__version__)

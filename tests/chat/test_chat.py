@@ -275,6 +275,12 @@ def test_without_channels_it_says_what_to_install(tmp_path):
     assert "No module named 'channels'" in said and "pip install -r requirements.txt" in said
 
 
+def test_on_a_python_that_is_too_new_it_says_which_one_is_needed(tmp_path):
+    (tmp_path / "channels.py").write_text("import sys\nsys.version_info = (3, 12)\nraise ImportError('distutils')")
+    said = run_until_it_refuses(env=environment(str(tmp_path)))
+    assert "Python 3.6 to 3.11, not 3.12" in said
+
+
 def test_a_taken_port_is_refused(site):
     said = run_until_it_refuses("--port", str(site.port), env=environment())
     assert "--port" in said and "Traceback" not in said
