@@ -89,7 +89,7 @@ def repairs(layer):
     queue_keys = [shard.keys.queue("reader?x")]
     assert layer.receive(["reader?x"]) == ("reader?x", {"n": 1})
     session = shard.borrow()  # that of the receive, as if its reply had been lost
-    pops.lost_call(shard, queue_keys, session.key, session.number)
+    pops.lost_call(shard, queue_keys, session.key, session.number, RedisError())
     shard.retire(session)
     assert layer.receive(["reader?x"]) == ("reader?x", {"n": 1})
     layer.send("reader?x", {"n": 2})

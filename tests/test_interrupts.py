@@ -106,6 +106,73 @@ def test_what_comes_after_an_interrupted_wait_is_received(make_layer, monkeypatc
     assert layer.receive(names) == (None, None)
 
 
+def interrupted_after_sending(place, call, act, error):
+    """
+    Call ``act()``, and raise ``error``, once ``call()`` has sent a command in ``place``, (module, function) of the
+    layer. Assert that this ends it.
+    """
+    def look(frame, event, function):
+        if event == "c_return" and function.__name__ == "sendall" and is_in(place, frame):
+            sys.setprofile(None)
+            act()
+            raise error()
+
+    sys.setprofile(look)
+    try:
+        with pytest.raises(error):
+            call()
+    finally:
+        sys.setprofile(None)
+
+
+def is_in(place, frame):
+    while frame is not None:
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) == place:
+            return True
+        frame = frame.f_back
+    return False
+
+
+#: Where a receive looks for messages, and where it begins to wait for them.
+LOOK, WAIT = ("asgi_redis.delivery.receiver", "_ask"), ("asgi_redis.server.waiting", "start")
+
+
+# A process that is told to end has no time to look for them later.
+
+
+def test_what_was_taken_before_an_interrupt_is_back_at_once(make_layer, error):
+    layer, other = make_layer(), make_layer()
+    other.send("normal", {"n": 1})
+    layer.receive(["other"])  # connected
+    interrupted_after_sending(
+        LOOK, lambda: layer.receive(["normal"]), lambda: until(lambda: not waiting(other), "taken"), error
+    )
+    assert other.receive(["normal"]) == ("normal", {"n": 1})
+
+
+def waiting(layer):
+    return layer.channel_statistics("normal")["messages_pending"]
+
+
+def test_what_was_popped_before_an_interrupt_is_back_at_once(make_layer, error):
+    layer, other = make_layer(), make_layer()
+    interrupted_after_sending(
+        WAIT, lambda: layer.receive(["normal"], block=True), lambda: other.send("normal", {"n": 1}), error
+    )
+    assert other.receive(["normal"]) == ("normal", {"n": 1})
+
+
+def test_an_interrupt_that_closed_the_connection_is_the_error_that_the_caller_sees(make_layer, error):
+    """redis-py closes a connection if it is interrupted itself."""
+    layer = make_layer()
+
+    def close():
+        for entry in list(layer._parts.pops._entries.values()):
+            entry.blocking._connection.disconnect()
+
+    interrupted_after_sending(WAIT, lambda: layer.receive(["normal"], block=True), close, error)
+
+
 # While it connects. To a server with a password, and a database of its own: what is half made is refused there, or
 # writes into database 0.
 

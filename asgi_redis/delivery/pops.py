@@ -92,11 +92,13 @@ class OpenPops(object):
             raise
         return entry
 
-    def lost_call(self, shard, queue_keys, session_key, number):
-        """Add an entry for a receive whose reply was lost, or whose message did not reach the caller."""
+    def lost_call(self, shard, queue_keys, session_key, number, error):
+        """Add an entry for a receive whose reply was lost, or whose message did not reach the caller, by ``error``."""
         entry = OpenPop(shard, queue_keys, 0)
         entry.call = session_key, number
         self._add(entry)
+        if not isinstance(error, RedisError):  # an interrupt, perhaps by a signal to end: there may be no later
+            self.leave(entry)
 
     def _add(self, entry):
         self._entries[id(entry)] = entry

@@ -270,13 +270,13 @@ class Receiver(object):
                 session.number = number + place
                 body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
                 found = self._open(shard, session, queues[place], body)
-        except BaseException:
+        except BaseException as error:
             if reply is None and not session.sent:
                 shard.give_back(session)
             else:
                 # The message stays in Redis until the session's next call, so there must be no such call.
-                self._pops.lost_call(shard, [shard.keys.queue(queue) for queue in queues], session.key, number)
                 shard.retire(session)
+                self._pops.lost_call(shard, [shard.keys.queue(queue) for queue in queues], session.key, number, error)
             raise
         shard.give_back(session)
         return reply, found

@@ -248,8 +248,25 @@ def abandon(connection):
         connection._sock = None
 
 
+def send_blocking(connection, command):
+    """
+    Send a packed command whose reply must be read even if an exception interrupts this: redis-py would then close the
+    connection, and what the server popped for it would be lost. redis-py's errors.
+    """
+    try:
+        connection._sock.sendall(command)
+    except EnvironmentError as error:
+        connection.disconnect()
+        raise timed_out(ConnectionError("Error while writing to socket: %s" % error))
+
+
 def can_read(connection, timeout):
-    """Return True if a reply, or the end of the connection, can be read within ``timeout`` seconds."""
+    """
+    Return True if a reply, or the end of the connection, can be read within ``timeout`` seconds. ConnectionError if
+    redis-py has closed it, as it does if an exception interrupts it: it would now open another one, without a reply.
+    """
+    if connection._sock is None:
+        raise ConnectionError("It was closed")
     if REDIS_PY >= (3, 0):
         return connection.can_read(timeout)
     # Its own can_read uses select(), which fails on file numbers above 1023, and on signals.

@@ -6,7 +6,7 @@ import threading
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from . import resp, scripts, times
-from .connections import can_read
+from .connections import can_read, send_blocking
 from .keys import WAKE_MS
 from .sockets import pair, readable
 
@@ -86,7 +86,7 @@ class BlockingPop(object):
             self.shard.prepare(self._session)
         # The session has no connection until this one is known to be intact.
         self._connection, self._session.connection = self._session.connection, None
-        self._connection.send_packed_command([self._command])
+        send_blocking(self._connection, self._command)
 
     @property
     def is_open(self):
