@@ -89,10 +89,12 @@ class Process(object):
 
 
 class Daphne(Process):
-    """A Daphne on a free port of 127.0.0.1, that logs warnings and errors only."""
+    """A Daphne on ``port`` of 127.0.0.1 (default: a free one), that logs warnings and errors only."""
 
-    def __init__(self, name, environment, folder, application="asgi:channel_layer", python=sys.executable, cwd=SITE):
-        self.port = free_port()
+    def __init__(
+        self, name, environment, folder, application="asgi:channel_layer", python=sys.executable, cwd=SITE, port=None,
+    ):
+        self.port = port or free_port()
         command = [python, "-c", DAPHNE, "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", application]
         super(Daphne, self).__init__(name, command, environment, folder, cwd)
 

@@ -79,9 +79,9 @@ class Environment(object):
         if tuple(map(int, version.split(".")[:2])) < (19, 3):
             self.run(upgrading("Check first")[0])
 
-    def install_released(self):
+    def install_released(self, also=""):
         self.update_pip()
-        self.run("pip install asgi_redis==1.4.3 redis==2.10.6")
+        self.run("pip install asgi_redis==1.4.3 redis==2.10.6 " + also)
 
     def run_python(self, program):
         """Return (exit status, stdout, stderr) of ``python -c program``."""

@@ -10,6 +10,7 @@ routing = [
     route("websocket.connect", consumers.open_echo, path=ECHO),
     route("websocket.receive", consumers.echo, path=ECHO),
     route("websocket.disconnect", consumers.close_echo, path=ECHO),
+    route("numbers", consumers.note),
     route("websocket.connect", consumers.join, path=GROUP),
     route("websocket.disconnect", consumers.leave, path=GROUP),
 ]

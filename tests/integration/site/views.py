@@ -6,19 +6,22 @@ import os
 from channels import Group
 from django.http import HttpResponse, JsonResponse
 
+from asgi_redis import __version__
+
 
 def hello(request):
     return HttpResponse("Hello.", content_type="text/plain")
 
 
 def echo(request):
-    """What came here, and the id of the worker process that says so."""
+    """What came here, and which worker process says so, and what it runs."""
     return JsonResponse({
         "method": request.method,
         "query": request.GET.dict(),
         "length": len(request.body),
         "sha256": hashlib.sha256(request.body).hexdigest(),
         "worker": os.getpid(),
+        "release": __version__,
     })
 
 
