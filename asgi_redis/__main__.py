@@ -13,10 +13,11 @@ from .tools.check import run as check
 from .tools.demo import run as demo
 from .tools.screen import Screen, encoded
 from .tools.signals import Signals, Stopped
+from .tools.size import run as size
 from .tools.stats import run as stats
 from .tools.target import CannotRun
 
-COMMANDS = [check, stats, messages, demo]
+COMMANDS = [check, stats, messages, size, demo]
 
 
 def make_parser():

@@ -1,0 +1,1 @@
+"""The command ``size``: how many servers and processes a site needs."""

@@ -1,0 +1,192 @@
+"""What calls cost a server: as measured on one machine, or anew on this one."""
+from __future__ import unicode_literals
+
+import collections
+import threading
+import time
+
+from ... import RedisChannelLayer
+from ..embedded import Server
+
+#: CPU time of the servers in microseconds. ``send``: a message of 100 bytes; ``refused``: a send to a channel that is
+#: full. ``wait``: a receive that waits until a message comes; ``other``: what it costs each other shard that it waits
+#: on. ``kilobyte``: each further 1,000 bytes of a message that is sent and received. ``group``: a broadcast to one
+#: member; ``member``: each further one; ``process``: each further process that has members. ``idle``: a second of a
+#: worker that waits.
+Costs = collections.namedtuple("Costs", "send refused wait other kilobyte group member process idle")
+
+#: Redis 7.0 on a virtual machine of 2025 with two processors; by ``asgi-redis size --measure``.
+USUAL = Costs(
+    send=26.0, refused=15.0, wait=75.0, other=60.0, kilobyte=0.6, group=55.0, member=0.34, process=13.0, idle=15.0,
+)
+
+#: How often a call is measured in a round, and how many rounds there are; the best counts.
+CALLS = 300
+ROUNDS = 5
+
+#: How long the reader of a ``wait`` may take to begin to wait, in seconds.
+PAUSE = 0.001
+
+#: How long an idle worker waits at a time, in seconds.
+IDLE = 5
+
+#: Bytes of the messages that are measured.
+SMALL, LARGE = 100, 10100
+
+#: How many members and processes the large groups have.
+MEMBERS, PROCESSES = 1000, 10
+
+
+class Meter(object):
+    """Measures calls on a server of its own, from the entry of a ``with`` block to its end."""
+
+    def __enter__(self):
+        self._server = Server(["--databases", "16"]).start()
+        self._layers = [self._layer(1), self._layer(2)]
+        self._client = self._layers[0].connection(0)
+        return self
+
+    def __exit__(self, *error):
+        for layer in self._layers:
+            layer.flush()
+        self._server.stop()
+
+    def _layer(self, shards):
+        hosts = ["redis://127.0.0.1:%d/%d" % (self._server.port, number) for number in range(shards)]
+        prefix = "size%d:" % shards
+        return RedisChannelLayer(
+            hosts=hosts, prefix=prefix, stats_prefix="meta-" + prefix, capacity=10 ** 6, channel_capacity={"full": 1},
+        )
+
+    def _used(self):
+        used = self._client.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+    def cost(self, call, calls=CALLS, prepare=None):
+        """Return the least CPU time, in us, that the server needed for one of ``calls``."""
+        best = None
+        for _ in range(ROUNDS):
+            if prepare:
+                prepare()
+            before = self._used()
+            for _ in range(calls):
+                call()
+            took = (self._used() - before) / calls * 1e6
+            best = took if best is None else min(took, best)
+        return best
+
+    def measure(self):
+        layer = self._layers[0]
+        send = self.cost(lambda: layer.send("sent", text(SMALL)))
+        small, large = [self._round_trip(size) for size in (SMALL, LARGE)]
+        layer.send("full", {})
+        waits = [self._wait(each) - send for each in self._layers]
+        group, members, processes = self._group(1, 1), self._group(MEMBERS, 1), self._group(MEMBERS, PROCESSES)
+        return Costs(
+            send=send,
+            refused=self.cost(lambda: refuse(layer)),
+            wait=waits[0],
+            other=max(waits[1] - waits[0], 0),
+            kilobyte=max((large - small) * 1000.0 / (LARGE - SMALL), 0),
+            group=group,
+            member=max(members - group, 0) / (MEMBERS - 1),
+            process=max(processes - members, 0) / (PROCESSES - 1),
+            idle=self._idle(),
+        )
+
+    def _round_trip(self, size):
+        layer, message = self._layers[0], text(size)
+
+        def call():
+            layer.send("trip", message)
+            layer.receive(["trip"])
+
+        return self.cost(call)
+
+    def _wait(self, layer):
+        """Return the cost of a send to a reader that waits, and of its receive."""
+        reader = Reader(layer)
+        try:
+            return self.cost(reader.wake, CALLS // 3)
+        finally:
+            reader.end()
+
+    def _group(self, members, processes):
+        """Return the cost of a broadcast; its readers have announced that they take one entry for all members."""
+        layer, group = self._layers[0], "group%d-%d" % (members, processes)
+        queues = ["reader%d-%d-%d!" % (members, processes, number) for number in range(processes)]
+        for number in range(members):
+            layer.group_add(group, "%sx%d" % (queues[number % processes], number))
+
+        def empty():
+            for queue in queues:
+                while layer.receive([queue])[0] is not None:
+                    pass
+
+        return self.cost(lambda: layer.send_group(group, text(SMALL)), 20, empty)
+
+    def _idle(self, workers=20):
+        """Return the cost of a second of a worker that waits, in its second wait: in the first it connects."""
+        layer = self._layer(1)
+        layer.blpop_timeout = IDLE
+
+        def wait_twice():
+            for _ in range(2):
+                layer.receive(["idle"], block=True)
+
+        threads = [threading.Thread(target=wait_twice) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        time.sleep(IDLE / 2.0)
+        before = self._used()
+        time.sleep(IDLE)
+        used = self._used() - before
+        for thread in threads:
+            thread.join()
+        return used / workers / IDLE * 1e6
+
+
+class Reader(object):
+    """A thread that waits for messages of ``layer``; ``wake`` sends one once it waits, and returns when it has it."""
+
+    def __init__(self, layer):
+        self._layer = layer
+        self._received = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        while True:
+            _, message = self._layer.receive(["wait"], block=True)
+            if message is not None:
+                if "end" in message:
+                    return
+                self._received.set()
+
+    def wake(self):
+        time.sleep(PAUSE)
+        self._received.clear()
+        self._layer.send("wait", text(SMALL))
+        self._received.wait(10)
+
+    def end(self):
+        self._layer.send("wait", {"end": True})
+        self._thread.join()
+
+
+def refuse(layer):
+    try:
+        layer.send("full", text(SMALL))
+    except layer.ChannelFull:
+        pass
+
+
+def text(size):
+    """Return a message of ``size`` bytes when packed."""
+    return {"text": "x" * (size - 8)}
+
+
+def measure():
+    """Return the ``Costs`` on this machine, in about half a minute."""
+    with Meter() as meter:
+        return meter.measure()
