@@ -92,10 +92,12 @@ class Losses(object):
 
     def wait(self):
         """Return once everything is logged."""
-        timer = self._timer
-        while timer is not None:
+        while True:
+            with self._lock:  # under which a timer is also started
+                timer = self._timer
+            if timer is None:
+                return
             timer.join()
-            timer = self._timer
 
     def count(self, shard, counter, numbers):
         """Add ``numbers``, {queue: how many messages}, to a counter of these queues, and of all channels."""
