@@ -60,13 +60,13 @@ class LiveSite(object):
         """Start a process: ``daphne``, ``worker 1`` and so on, or ``sender``."""
         variables = dict(shell_variables(self.environment.bin), **self.own)
         turn = len(self.started)
-        place = ("%s, %s, %d" % (name, self.release, turn), variables, self.folder, self.python)
+        place = ("%s, %s, %d" % (name, self.release, turn), variables, self.folder)
         if name == "daphne":
-            process = processes.Daphne(*place, port=self.port)
+            process = processes.Daphne(*place, python=self.python, port=self.port)
         elif name == "sender":
-            process = Sender(*place, first=turn * 1000000)
+            process = Sender(*place, python=self.python, first=turn * 1000000)
         else:
-            process = processes.Worker(*place)
+            process = processes.Worker(*place, python=self.python)
         process.release = self.release
         self.started.append(process)
         self.current[name] = process
