@@ -64,7 +64,7 @@ def assert_says_what_is_wrong(error, server, words):
 def test_no_password(server, call, caplog):
     layer = make(server, reconnect_timeout=1)
     for _ in range(2):
-        assert_says_what_is_wrong(error_of(CALLS[call], layer), server, "NOAUTH|authentication required")
+        assert_says_what_is_wrong(error_of(CALLS[call], layer), server, "authentication required: give a password")
     assert_keeps_secrets(caplog.text)
 
 
@@ -101,4 +101,4 @@ def test_a_password_that_is_set_while_the_layer_works(call):
         client = make(server).connection(0)
         client.config_set("requirepass", SECRET)
         make(server, SECRET).connection(0).execute_command("CLIENT", "KILL", "TYPE", "normal")
-        assert_says_what_is_wrong(error_of(CALLS[call], layer), server, "NOAUTH|authentication required")
+        assert_says_what_is_wrong(error_of(CALLS[call], layer), server, "authentication required: give a password")

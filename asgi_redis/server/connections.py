@@ -306,7 +306,7 @@ def with_address(error, client):
     address = address_of(client)
     if isinstance(error, MasterNotFoundError):  # some versions of redis-py quote the Sentinels' password
         error.args = ("No master is known of %s" % address,)
-    elif isinstance(error, ResponseError) and NO_PASSWORD.search(str(error)):
+    elif isinstance(error, (AuthenticationError, ResponseError)) and NO_PASSWORD.search(str(error)):
         return AuthenticationError("Authentication required: give a password (%s)" % address)
     elif isinstance(error, ResponseError) and WRONG_PASSWORD.search(str(error)):
         return AuthenticationError("%s (%s)" % (error, address))
