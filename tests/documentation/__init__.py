@@ -1,0 +1,1 @@
+"""Runs every block of README.rst, CONTRIBUTING.rst, SECURITY.rst, docs and examples/chat, from its text."""

@@ -1,0 +1,2 @@
+"""No consumers: Channels passes requests to the views."""
+channel_routing = []
