@@ -37,8 +37,7 @@ def arguments(words=None):
     parser.add_argument("--rounds", type=int, default=8, help="turns of each side in a pass (default 8)")
     parser.add_argument("--seconds", type=float, help="how long a turn measures (default 0.05, with --quick 0.02)")
     parser.add_argument("--connections", type=int, default=4, help="HTTP requests at a time (default 4)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for programs")
-    parser.add_argument("--rst", metavar="FILE", type=Path, help="write the page docs/benchmarks.rst here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for benchmarks.page")
     parser.add_argument("--no-fail", action="store_true", help="exit with 0 even if a target is missed")
     options = parser.parse_args(words)
     options.seconds = options.seconds or (0.02 if options.quick else 0.05)
@@ -148,12 +147,10 @@ def measure_group(measurer, group, options, best):
 
 
 def show(results, about, options):
-    """Print the table, and write the files that were asked for."""
+    """Print the table, and write the file that was asked for."""
     print(report.text(results))
     if options.json:
         options.json.write_text(json.dumps(report.as_data(results, about), indent=1) + "\n")
-    if options.rst:
-        options.rst.write_text(report.as_rst(results, about))
     print("", *(report.missed(results) or ["All targets are reached."]), sep="\n")
 
 

@@ -20,6 +20,9 @@ NONE = 0.05
 PROPORTIONAL = 1.1
 
 
+COMMAND = "python -m benchmarks.growth"
+
+
 class Curve(NamedTuple):
     """
     The cost of a call at several sizes.
@@ -119,7 +122,7 @@ def table(results):
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.growth",
+        prog=COMMAND,
         description="Measures how costs grow with sizes. The exit status is 1 if an exponent is larger than wanted, 2 "
         "if something to measure with is missing.",
     )
@@ -127,7 +130,7 @@ def arguments(words=None):
     parser.add_argument("--most", type=int, metavar="SIZE", help="leave out sizes above this")
     parser.add_argument("--rounds", type=int, default=4, help="how often each size is measured (default 4)")
     parser.add_argument("--seconds", type=float, default=0.05, help="how long a round measures (default 0.05)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for benchmarks.page")
     options = parser.parse_args(words)
     names = options.curves.split(",") if options.curves else [curve.name for curve in CURVES]
     unknown = [name for name in names if name not in {curve.name for curve in CURVES}]
@@ -171,8 +174,8 @@ def main(words=None):
         return 2
     print(table(results))
     if options.json:
-        about = {"command": "python -m benchmarks.growth", "revision": revision(), "machine": report.machine()}
-        data = {"about": dict(about, versions=versions), "curves": results}
+        about = {"command": COMMAND, "revision": revision(), "machine": report.machine()}
+        data = {"about": dict(about, versions=versions), "text": table(results), "curves": results}
         options.json.write_text(json.dumps(data, indent=1) + "\n")
     return 1 if any(result["verdict"] == "missed" for result in results) else 0
 

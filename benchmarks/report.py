@@ -1,4 +1,4 @@
-"""The result of a run: as a table, as JSON, as docs/benchmarks.rst."""
+"""The result of a run: as a table, as JSON. ``page`` makes docs/benchmarks.rst of it."""
 import os
 import platform
 from typing import NamedTuple
@@ -89,6 +89,7 @@ def as_data(results, about):
     """What ``--json`` writes. ``about``: a dict of what the run was made with."""
     return {
         "about": about,
+        "text": text(results),
         "rows": [
             dict(
                 name=result.row.name, title=result.row.title, against=result.row.against, measure=result.row.measure,
@@ -99,20 +100,3 @@ def as_data(results, about):
             for result in results
         ],
     }
-
-
-def as_rst(results, about):
-    """The page docs/benchmarks.rst."""
-    versions = "\n".join(f"* {name}: {version}" for name, version in about["versions"].items())
-    return f"""\
-Benchmarks
-==========
-
-Made by ``{about["command"]}``, of commit {about["revision"]}.
-
-{text(results)}
-
-The machine: {about["machine"]}. Versions:
-
-{versions}
-"""

@@ -13,6 +13,8 @@ from .errors import CannotMeasure
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer, Side
 
+COMMAND = "python -m benchmarks.rivals"
+
 
 class Rival(NamedTuple):
     """
@@ -155,14 +157,14 @@ def table(results, rivals):
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.rivals",
+        prog=COMMAND,
         description="Measures this project, release 1.4.3, channels_redis, asgi_ipc and redis-py in one run.",
     )
     parser.add_argument("--rows", metavar="NAME,NAME", help="these only: " + ", ".join(row.name for row in ROWS))
     parser.add_argument("--rivals", metavar="NAME,NAME", help="these only: " + ", ".join(r.name for r in RIVALS))
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default 5)")
     parser.add_argument("--seconds", type=float, default=0.05, help="how long a turn measures (default 0.05)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for benchmarks.page")
     options = parser.parse_args(words)
     for name, known in (("rows", ROWS), ("rivals", RIVALS)):
         names = [item.name for item in known]
@@ -206,8 +208,9 @@ def main(words=None):
         return 2
     print(table(results, options.rivals))
     if options.json:
-        about = {"command": "python -m benchmarks.rivals", "revision": revision(), "machine": report.machine()}
-        data = {"about": dict(about, versions=versions), "rows": results}
+        about = {"command": COMMAND, "revision": revision(), "machine": report.machine()}
+        shown = table(results, options.rivals)
+        data = {"about": dict(about, versions=versions), "text": shown, "rows": results}
         options.json.write_text(json.dumps(data, indent=1) + "\n")
     return 0
 
