@@ -122,10 +122,15 @@ def end_a_wait(layer):
     shard.run(scripts.wake, [shard.keys.wake()], [WAKE_MS])
 
 
-def rows_not_met(make, arguments):
-    """Make traffic on servers that are emptied before. Return the rows of the page that none of its keys has met."""
-    for client in clients_of(make()):
+def empty(clients):
+    for client in clients:
         client.flushall()
+
+
+def rows_not_met(make, arguments):
+    """Make traffic on servers that are emptied before and after. Return the rows of the page that no key has met."""
+    clients = clients_of(make())
+    empty(clients)
     since = time.time()
     layer = make(capacity=5, **arguments)
     wait_for_a_message(layer)
@@ -135,7 +140,8 @@ def rows_not_met(make, arguments):
     send_and_receive(layer)
     end_a_wait(layer)
     page = page_for(layer)
-    met = set().union(*[page.look_at(client, since) for client in clients_of(layer)])
+    met = set().union(*[page.look_at(client, since) for client in clients])
+    empty(clients)
     return page.keys(wire_page.OF_LAYERS) - met
 
 
