@@ -10,14 +10,14 @@ from ..embedded import Server
 
 #: CPU time of the servers in microseconds. ``send``: a message of 100 bytes; ``refused``: a send to a channel that is
 #: full. ``wait``: a receive that waits until a message comes; ``other``: what it costs each other shard that it waits
-#: on. ``kilobyte``: each further 1,000 bytes of a message that is sent and received. ``group``: a broadcast to one
-#: member; ``member``: each further one; ``process``: each further process that has members. ``idle``: a second of a
-#: worker that waits.
-Costs = collections.namedtuple("Costs", "send refused wait other kilobyte group member process idle")
+#: on. ``kilobyte``: each further 1,000 bytes of a message that is sent and received; ``large``: what a message of
+#: 100,000 bytes costs more than a small one. ``group``: a broadcast to one member; ``member``: each further one;
+#: ``process``: each further process that has members. ``idle``: a second of a worker that waits.
+Costs = collections.namedtuple("Costs", "send refused wait other kilobyte large group member process idle")
 
 #: Redis 7.0 on a virtual machine of 2025 with two processors; by ``asgi-redis size --measure``.
 USUAL = Costs(
-    send=26.0, refused=15.0, wait=75.0, other=60.0, kilobyte=0.6, group=55.0, member=0.34, process=13.0, idle=15.0,
+    send=24, refused=34, wait=130, other=78, kilobyte=4.8, large=80, group=53, member=0.31, process=10, idle=17,
 )
 
 #: How often a call is measured in a round, and how many rounds there are; the best counts.
@@ -31,7 +31,7 @@ PAUSE = 0.001
 IDLE = 5
 
 #: Bytes of the messages that are measured.
-SMALL, LARGE = 100, 10100
+SMALL, MEDIUM, LARGE = 100, 10100, 100000
 
 #: How many members and processes the large groups have.
 MEMBERS, PROCESSES = 1000, 10
@@ -78,7 +78,7 @@ class Meter(object):
     def measure(self):
         layer = self._layers[0]
         send = self.cost(lambda: layer.send("sent", text(SMALL)))
-        small, large = [self._round_trip(size) for size in (SMALL, LARGE)]
+        small, medium, large = [self._round_trip(size) for size in (SMALL, MEDIUM, LARGE)]
         layer.send("full", {})
         waits = [self._wait(each) - send for each in self._layers]
         group, members, processes = self._group(1, 1), self._group(MEMBERS, 1), self._group(MEMBERS, PROCESSES)
@@ -87,7 +87,8 @@ class Meter(object):
             refused=self.cost(lambda: refuse(layer)),
             wait=waits[0],
             other=max(waits[1] - waits[0], 0),
-            kilobyte=max((large - small) * 1000.0 / (LARGE - SMALL), 0),
+            kilobyte=max(medium - small, 0) * 1000.0 / (MEDIUM - SMALL),
+            large=max(large - small, 0),
             group=group,
             member=max(members - group, 0) / (MEMBERS - 1),
             process=max(processes - members, 0) / (PROCESSES - 1),
@@ -125,8 +126,9 @@ class Meter(object):
 
         return self.cost(lambda: layer.send_group(group, text(SMALL)), 20, empty)
 
-    def _idle(self, workers=20):
+    def _idle(self, workers=50):
         """Return the cost of a second of a worker that waits, in its second wait: in the first it connects."""
+        nothing = self._used_in(IDLE)
         layer = self._layer(1)
         layer.blpop_timeout = IDLE
 
@@ -138,12 +140,15 @@ class Meter(object):
         for thread in threads:
             thread.start()
         time.sleep(IDLE / 2.0)
-        before = self._used()
-        time.sleep(IDLE)
-        used = self._used() - before
+        used = self._used_in(IDLE)
         for thread in threads:
             thread.join()
-        return used / workers / IDLE * 1e6
+        return max(used - nothing, 0) / workers / IDLE * 1e6
+
+    def _used_in(self, seconds):
+        before = self._used()
+        time.sleep(seconds)
+        return self._used() - before
 
 
 class Reader(object):
@@ -187,6 +192,6 @@ def text(size):
 
 
 def measure():
-    """Return the ``Costs`` on this machine, in about half a minute."""
+    """Return the ``Costs`` on this machine, in less than a minute."""
     with Meter() as meter:
         return meter.measure()

@@ -10,6 +10,9 @@ DAPHNE_REQUEST = 800
 WORKER_REQUEST = 540
 DAPHNE_MEMBER = 100
 
+#: Above this size, in bytes, a message does not pass through a script, and costs less a byte.
+LARGE = 65536
+
 #: How much of a processor a process may be busy for, so that queues stay short.
 BUSY = 0.7
 
@@ -84,18 +87,25 @@ class Plan(object):
 
     def _cpu(self, shards):
         load, costs = self.load, self.costs
-        kilobytes = max(load.message_size - 100, 0) / 1000.0
+        size = self._size_cost()
         # A request is a message to a worker, one back, and one to http.disconnect, which nothing reads. Daphne reads
         # one queue, so it waits on one shard; a worker waits on all.
-        request = 2 * (costs.send + costs.wait + kilobytes * costs.kilobyte) + costs.refused
+        request = 2 * (costs.send + costs.wait + size) + costs.refused
         spread = load.rate * request / shards
         spread += load.rate * costs.other * (shards - 1) / shards
         # The members of a group are on one shard, the queues of the processes on all.
         processes = min(self.daphnes, load.group_size)
         reading = costs.group + (load.group_size - 1) * costs.member if load.group_size else 0
-        handing = processes * costs.wait + (processes - 1) * costs.process + processes * kilobytes * costs.kilobyte
+        handing = processes * costs.wait + (processes - 1) * costs.process + processes * size
         broadcast = reading + (handing / shards if load.group_size else 0)
         return (spread + load.broadcasts * broadcast + self.workers * costs.idle) / 1e6
+
+    def _size_cost(self):
+        """Return what sending and receiving a message cost more than for one of 100 bytes."""
+        size = self.load.message_size
+        if size > LARGE:
+            return self.costs.large * (0.5 + size / 200000.0)
+        return max(size - 100, 0) / 1000.0 * self.costs.kilobyte
 
     def _network(self, shards):
         load = self.load

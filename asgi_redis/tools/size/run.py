@@ -53,7 +53,7 @@ def add_to(commands):
     add("--workers", type=at_least_one, metavar="N", help="workers (default: as many as are needed)")
     add("--shards", type=at_least_one, metavar="N", help="show this many shards (default: as many as are needed)")
     add("--measure", action="store_true", help=(
-        "first measure, in half a minute, what calls cost on this machine, on a Redis of its own"
+        "first measure, for half a minute, what calls cost on this machine, on a Redis of its own"
     ))
     parser.set_defaults(run=run)
 
