@@ -12,7 +12,9 @@ import termios
 def from_a_terminal():
     """What a shell does for a program that it starts in the foreground, in the child process before ``exec``."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # It may be ignored where the tests run in the background.
+    # In the background, or under nohup, they are ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if os.isatty(0):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -16,7 +16,7 @@ from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .faults.proxy import Proxy
-from .patience import clock_of, receive_within
+from .patience import LONG_WAIT, clock_of, receive_within
 
 # Batches in memory.
 
@@ -170,7 +170,9 @@ def test_a_group_send_of_large_bodies_is_split_into_commands_of_some_megabytes(n
     with Server() as server:
         proxy = Proxy(server.port).start()
         try:
-            layer = RedisChannelLayer(hosts=["redis://127.0.0.1:%d/0" % proxy.port])
+            url = "redis://127.0.0.1:%d/0" % proxy.port
+            # A busy machine takes its time over 16 MB.
+            layer = RedisChannelLayer(hosts=[url], connection_kwargs={"socket_timeout": LONG_WAIT})
             queues = {name.split("!")[0] + "!" if "!" in name else name for name in names}
             layer.receive(queues)
             join(layer, *names)

@@ -254,8 +254,8 @@ def test_there_are_no_statistics_if_no_shard_answers(make):
 def test_a_blocking_receive_returns_nothing_every_blpop_timeout(make, trouble):
     layer = make(trouble)
     layer.blpop_timeout = 1
+    begun = time.time()
     with Worker(layer, ["normal"]) as worker:
-        begun = time.time()
         assert worker.wait_for(lambda: len(worker.idle) >= 2 or worker.error), "it does not return"
         assert worker.error is None
         ends = [begun] + worker.idle

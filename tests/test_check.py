@@ -218,7 +218,8 @@ def test_clocks_apart(site, seconds, word):
         result = run("check", "--hosts", "redis://127.0.0.1:%d/0" % proxy.port)
     finally:
         proxy.stop()
-    assert result.status == 1 and bad(result) == {"clock"}
+    # On a busy machine, the proxy may take long.
+    assert result.status == 1 and bad(result) - {"round trip"} == {"clock"}
     assert re.match(r"(59|60|61)\.\d s %s this machine's" % word, one(result, "clock")[1])
 
 
