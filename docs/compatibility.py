@@ -1,0 +1,95 @@
+"""
+Makes docs/compatibility.rst of what the environments of tox have recorded below .tox::
+
+    tox -m versions,ci
+    python docs/compatibility.py
+"""
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RECORDS = ROOT / ".tox" / "record"
+
+PAGE = """\
+Compatibility
+=============
+
+What the tests were last run with. ``docs/compatibility.py`` makes this page of what the environments of tox recorded
+while they ran. "Skipped" tests are of what a version lacks: Redis Cluster before redis-py 4.1, async functions on
+Python 2.
+
+The test suite
+--------------
+
+{suite}
+
+``oldserver`` and ``server62`` run the tests that depend on the server.
+
+A Channels site
+---------------
+
+A site on Daphne with workers: pages, WebSockets, broadcasts, and outages of Redis.
+
+{sites}
+"""
+
+COLUMNS = {
+    "python": "Python", "redis-py": "redis-py", "hiredis": "hiredis", "msgpack": "msgpack",
+    "cryptography": "cryptography", "server": "server", "passed": "passed", "skipped": "skipped",
+}
+SITE_COLUMNS = {
+    "python": "Python", "django": "Django", "channels": "Channels", "daphne": "Daphne", "redis-py": "redis-py",
+    "msgpack": "msgpack", "server": "server", "passed": "passed", "skipped": "skipped",
+}
+
+
+def records():
+    """{environment: its record}, the oldest Python first."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RECORDS.glob("*.json")}
+    return dict(sorted(found.items(), key=by_versions))
+
+
+def check(found):
+    """Exit if a test has failed."""
+    for name, record in found.items():
+        if record["failed"] or record["error"]:
+            sys.exit(f"Tests failed in the environment {name}. Run it again: tox -e {name}")
+
+
+def by_versions(item):
+    name, record = item
+    interpreter, version = record["python"].split()
+    return interpreter, numbers(version), numbers(record["redis-py"]), name
+
+
+def numbers(version):
+    return [int(part) for part in version.split(".")]
+
+
+def table(columns, rows):
+    """``rows``, records by environment, as a table of reStructuredText."""
+    if not rows:
+        return "No environment has recorded a run."
+    cells = [["environment", *columns.values()]]
+    cells += [[f"``{name}``", *(text(record[key]) for key in columns)] for name, record in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    rule = " ".join("=" * width for width in widths)
+    lines = [" ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
+
+
+def text(value):
+    return "no" if value is None else str(value).replace("CPython ", "")
+
+
+def page(found):
+    suite = {name: record for name, record in found.items() if "django" not in name}
+    sites = {name: record for name, record in found.items() if "django" in name}
+    return PAGE.format(suite=table(COLUMNS, suite), sites=table(SITE_COLUMNS, sites))
+
+
+if __name__ == "__main__":
+    found = records()
+    check(found)
+    (ROOT / "docs" / "compatibility.rst").write_text(page(found), encoding="utf-8")
