@@ -40,6 +40,14 @@ TABLE = {
         "When a channel is full": ["log"],
         "Statistics and flush": ["session", "settings"],
     },
+    "docs/moving-off.rst": {
+        "What the two sites need": ["installation", "tests/moving_off/test_moving_off.py"],
+        "The old site": ["tests/moving_off/sites.py"] * 2,
+        "The layer in the new site": ["tests/moving_off/sites.py"],
+        "From the new site to the old one": ["tests/moving_off/sites.py"] * 2,
+        "From the old site to the new one": ["tests/moving_off/sites.py"],
+        "What Channels 4 does not share": ["tests/moving_off/test_moving_off.py"],
+    },
     "docs/operating.rst": {
         "Is everything as it should be?": ["command"],
         "What is it doing?": ["command"],
@@ -60,6 +68,7 @@ TABLE = {
         "Observing messages": ["python"],
     },
     "docs/outages.rst": {"What is logged": ["log"]},
+    "docs/sizing.rst": {"Sizing": ["command"]},
     "docs/topologies.rst": {
         "One server": ["settings"],
         "Shards": ["settings"],

@@ -18,7 +18,12 @@ SERVER = "redis://localhost:6379/0"
 
 
 def blocks(url):
-    """Return {path: code} of the blocks that begin with a path as a comment. Their server is ``url``."""
+    """
+    Return {path: code} of the blocks that begin with a path as a comment. Their server is ``url``.
+
+    They are in the sections "The old site", "The layer in the new site", "From the new site to the old one"
+    and "From the old site to the new one".
+    """
     found = {}
     for block in literal_blocks(parsed(PAGE)):
         path = block.splitlines()[0]

@@ -93,7 +93,7 @@ http {
 
 @pytest.fixture
 def proxy(sites, tmp_path):
-    """The port of an nginx that is set up as the page says."""
+    """The port of an nginx that is set up as "What the two sites need" says."""
     if shutil.which("nginx") is None:
         pytest.skip("needs nginx")
     (server,) = (block for block in literal_blocks(parsed(PAGE)) if block.startswith("server {"))
@@ -141,7 +141,7 @@ def ours(url):
 
 @pytest.fixture
 def configured(url):
-    """The arguments that the page gives for Channels 4's own layer."""
+    """The arguments for Channels 4's own layer, of "What Channels 4 does not share"."""
     names = {}
     exec(blocks(url)["newsite/channels4.py"], names)
     return names["CHANNEL_LAYERS"]["default"]["CONFIG"]

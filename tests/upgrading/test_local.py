@@ -19,7 +19,7 @@ for store in (layer.local_layer.message_store, layer.local_layer.group_store):
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
 def test_the_local_layer_works_and_msgpack_stays_compiled(make_environment, version):
     environment = make_environment(version)
-    environment.run("pip install asgi_redis==1.5.0")
+    environment.run('pip install asgi_redis==1.5.0 "asgiref~=1.1"')  # as Channels requires it
     before = environment.installed()["msgpack"]
     environment.run(commands("docs/topologies.rst", "Local")[1])
     # Channels does this when it starts: whatever is not an ImportError ends it.
