@@ -162,6 +162,28 @@ def test_what_was_popped_before_an_interrupt_is_back_at_once(make_layer, error):
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
+def test_a_second_interrupt_while_a_message_goes_back_does_not_lose_it(make_layer, error):
+    class Interrupted(RedisChannelLayer):
+        def deserialize(self, message):
+            raise Stop()
+
+    def look(frame, event, _):
+        if event == "call" and is_in(("asgi_redis.server.shard", "retire"), frame):
+            sys.setprofile(None)
+            raise error()
+
+    other = make_layer()
+    layer = Interrupted(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
+    other.send("normal", {"n": 1})
+    sys.setprofile(look)
+    try:
+        with pytest.raises(error):
+            layer.receive(["normal"])
+    finally:
+        sys.setprofile(None)
+    assert other.receive(["normal"]) == ("normal", {"n": 1})
+
+
 def test_an_interrupt_that_closed_the_connection_is_the_error_that_the_caller_sees(make_layer, error):
     """redis-py closes a connection if it is interrupted itself."""
     layer = make_layer()

@@ -274,12 +274,18 @@ class Receiver(object):
             if reply is None and not session.sent:
                 shard.give_back(session)
             else:
-                # The message stays in Redis until the session's next call, so there must be no such call.
-                shard.retire(session)
-                self._pops.lost_call(shard, [shard.keys.queue(queue) for queue in queues], session.key, number, error)
+                self._retire(shard, session, queues, number, error)
             raise
         shard.give_back(session)
         return reply, found
+
+    def _retire(self, shard, session, queues, number, error):
+        """End a session after ``error``: what it took stays in Redis until its next call, so there must be no such."""
+        try:
+            keys = [shard.keys.queue(queue) for queue in queues]
+            self._pops.lost_call(shard, keys, session.key, number, error)
+        finally:
+            shard.retire(session)
 
     def _open(self, shard, session, queue, body):
         """
