@@ -10,8 +10,10 @@ import redis
 
 from asgi_redis import __version__
 from asgi_redis.delivery import presence
+from asgi_redis.server.connections import call
 
 from . import servers
+from .troubles import Worker
 
 
 def records(layer):
@@ -116,3 +118,20 @@ def test_threads_share_one_record(layer):
     for thread in threads:
         thread.join()
     assert len(records(layer)) == 1
+
+
+def waiting(client):
+    """The numbers of the connections that wait for messages."""
+    return {found["id"] for found in client.client_list() if found["cmd"] == "blpop"}
+
+
+def test_a_thread_whose_connection_broke_is_not_counted_twice(layer, client, monkeypatch):
+    with Worker(layer, ["normal"]) as worker:
+        first, = servers.eventually(lambda: waiting(client), "it waits")
+        call(client, "CLIENT", "KILL", "ID", first)
+        servers.eventually(lambda: waiting(client) - {first}, "it waits again")
+        for number in (1, 2):
+            monkeypatch.setattr(layer._parts.receiver._presence, "due_at", 0)
+            layer.send("normal", {})
+            assert worker.wait_for(lambda number=number: len(worker.found) == number)
+    assert [record["waits"] for record in records(layer)] == [1]

@@ -72,9 +72,9 @@ class OpenPops(object):
     def __len__(self):
         return len(self._entries)
 
-    def count(self, shard):
-        """Return how many entries of ``shard`` there are."""
-        return sum(entry.shard is shard for entry in list(self._entries.values()))
+    def waits(self, shard):
+        """Return how many threads wait on ``shard``: after an outage there are entries that no thread works with."""
+        return sum(entry.shard is shard and entry.in_use for entry in list(self._entries.values()))
 
     # Entries.
 

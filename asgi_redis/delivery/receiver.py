@@ -391,7 +391,7 @@ class Receiver(object):
             try:
                 for part in parts:
                     entries.append(self._pops.start(part.shard, part.keys, max(deadline - monotonic(), 0.001)))
-                self._presence.waits(self._pops.count(parts[0].shard))
+                self._presence.waits(self._pops.waits(parts[0].shard))
                 first = self._first(entries, waiter, until, deadline)
             except RedisError as error:
                 if not is_outage(error):
