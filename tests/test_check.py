@@ -450,6 +450,12 @@ def test_a_server_that_lost_its_data_while_an_interface_server_was_running(site)
     assert ":%d." % site.workers[0].process.pid in text and ":%d" % site.workers[1].process.pid not in text
 
 
+def test_nothing_is_said_of_groups_on_a_server_that_the_user_may_not_ask(site):
+    site.add_worker(["daphne.response.x!"])
+    result = check_as(site, [word for word in ACL_WORDS if word != "+get"])
+    assert len(verdicts(result, "processes")) == 1 and verdicts(result, "groups") == []
+
+
 # Clients without a record.
 
 

@@ -45,7 +45,9 @@ def lost_groups(layer, servers, found):
     found = [record for record in found if serves(record) and record.get("hosts") == hosts and "origins" in record]
     for server in servers:
         current = server.origin()
-        late = [record for record in found if record["origins"][server.index] not in ("", current)]
+        late = [] if current is None else [
+            record for record in found if record["origins"][server.index] not in ("", current)
+        ]
         hurt += late
         emptied += [server.address] if late else []
     return [warning("groups", "Lost on %s, with all data, while these were running: %s. Restart interface servers, so "

@@ -53,11 +53,14 @@ class Server(object):
         return records(self.client, self.prefix)
 
     def origin(self):
-        """Return what tells the data that the server has now from others, as records have it, or ""."""
+        """
+        Return what tells the data that the server has now from others, as records have it: "" if it has none, None if
+        that is unknown.
+        """
         try:
             return (self.client.get(self._prefixes[0] + "#origin") or b"").decode("ascii")[:6]
         except RedisError:
-            return ""
+            return None
 
     def _attempt(self, look):
         """Return the verdict of ``look()``, or that it failed."""
