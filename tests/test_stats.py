@@ -179,6 +179,12 @@ def test_a_low_terminal_gets_fewer_rows_of_groups_then_processes(height, has_gro
     assert any(line.startswith("  ... and ") for line in lines)
 
 
+def test_a_channel_that_takes_no_messages_is_shown():
+    found = figures()
+    found["channels"][0].update(waiting=0, capacity=0)
+    assert any("websocket.connect.0" in line for line in text.tables(found))
+
+
 def test_a_long_table_is_cut():
     lines = text.table([["group", "members"]] + [["g%d" % number, "1"] for number in range(100)])
     assert len(lines) == 32 and lines[-1] == "  ... and 70 more"

@@ -117,7 +117,7 @@ def channels(found, before):
 
 def filled(channel):
     """Return how full a channel is, from 0 to 1."""
-    return min(float(channel["waiting"]) / channel["capacity"], 1)
+    return min(float(channel["waiting"]) / max(channel["capacity"], 1), 1)
 
 
 def bar(part):

@@ -129,7 +129,7 @@ def listed(found, rates):
         for channel in found["channels"]
     ]
     # In steps of a tenth: rows that change places with each reading can't be read.
-    channels.sort(key=lambda channel: (-(channel["waiting"] * 10 // channel["capacity"]), channel["channel"]))
+    channels.sort(key=lambda channel: (-(channel["waiting"] * 10 // max(channel["capacity"], 1)), channel["channel"]))
     groups = sorted(found["groups"], key=lambda group: (-group["members"], group["group"]))
     return {
         "channels": channels[:MOST_ROWS],

@@ -78,7 +78,7 @@ const TABLES = {
   channels: [
     ["Channel", channel => channel.channel],
     ["Waiting", channel => {
-      const part = Math.min(channel.waiting / channel.capacity, 1);
+      const part = Math.min(channel.waiting / Math.max(channel.capacity, 1), 1);
       return {text: `${number(channel.waiting)} of ${number(channel.capacity)}`, part, bad: part >= 0.8};
     }],
     ["Oldest", channel => channel.waiting ? seconds(channel.oldest) : "–", true],
