@@ -1,6 +1,8 @@
 """``asgi-redis size``: what it prints, what it computes, and what it measures."""
 from __future__ import unicode_literals
 
+import sys
+
 import pytest
 
 from asgi_redis.tools.size import costs
@@ -45,6 +47,13 @@ def test_wrong_numbers(words):
     result = run("size", *words)
     assert result.status == 2
     assert words[0] in result.err and words[1] in result.err
+
+
+@pytest.mark.parametrize("binary", ["/nonexistent/redis-server", sys.executable])
+def test_a_server_that_can_not_be_started_for_measuring(binary):
+    result = run("size", "--measure", environ={"ASGI_REDIS_SERVER": binary})
+    assert result.status == 2
+    assert binary in result.err and "Traceback" not in result.err
 
 
 # The plan.

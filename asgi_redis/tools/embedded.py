@@ -109,7 +109,11 @@ class Server(object):
     def _popen(self, command):
         with open(self._log, "ab") as log:
             # In its own process group: Ctrl-C in the terminal is meant for the program, which then stops the server.
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=getattr(os, "setpgrp", None))
+            preexec = getattr(os, "setpgrp", None)
+            try:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=preexec)
+            except OSError as error:
+                raise RuntimeError("The server can't be started: %s (%s)" % (error, self.binary))
 
     @property
     def _log(self):

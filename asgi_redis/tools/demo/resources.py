@@ -41,8 +41,6 @@ class Resources(object):
             self.server.start()
         except (NoServer, RuntimeError) as error:
             raise CannotRun(error)
-        except OSError as error:
-            raise CannotRun("The server can't be started: %s (%s)" % (error, self.server.binary))
         self.hosts = [self.server.url]
 
     def connect(self, blpop_timeout):

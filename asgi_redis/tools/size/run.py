@@ -5,6 +5,8 @@ import argparse
 import math
 
 from ..arguments import at_least_one
+from ..embedded import NoServer
+from ..target import CannotRun
 from . import costs
 from .plan import Load, Plan
 
@@ -63,7 +65,7 @@ def run(options, screen, signals):
         found = costs.USUAL
         if options.measure:
             screen.line("Measuring what calls cost on this machine, for half a minute ...")
-            found = costs.measure()
+            found = measured()
             screen.line("CPU time of Redis, in us: %s\n" % ", ".join(
                 "%s %.3g" % pair for pair in zip(found._fields, found)
             ))
@@ -71,6 +73,13 @@ def run(options, screen, signals):
         for line in lines(plan):
             screen.line(line)
     return 0 if plan.shards and plan.worst(plan.use)[1] <= 1 else 1
+
+
+def measured():
+    try:
+        return costs.measure()
+    except (NoServer, RuntimeError) as error:
+        raise CannotRun(error)
 
 
 def load_of(options):
