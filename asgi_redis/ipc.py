@@ -39,15 +39,26 @@ class Base(Names, OwnBaseChannelLayer):
 @contextlib.contextmanager
 def old_asgiref():
     """Let asgi_ipc import ``asgiref.base_layer`` in this block, also if asgiref does not have it."""
-    is_missing = BaseChannelLayer is OwnBaseChannelLayer
-    if is_missing:
-        module = sys.modules[BASE_LAYER] = types.ModuleType(str(BASE_LAYER))
+    missing = missing_modules()
+    for name in missing:
+        module = sys.modules[name] = types.ModuleType(str(name))
         module.BaseChannelLayer = Base
     try:
         yield
     finally:
-        if is_missing:
-            del sys.modules[BASE_LAYER]
+        for name in missing:
+            del sys.modules[name]
+
+
+def missing_modules():
+    """Return the names of the modules that old code imports and that are not installed."""
+    if BaseChannelLayer is not OwnBaseChannelLayer:
+        return []
+    try:
+        importlib.import_module("asgiref")
+    except ImportError:
+        return ["asgiref", BASE_LAYER]  # Python 2 imports the package first
+    return [BASE_LAYER]
 
 
 def ipc_layer(**arguments):

@@ -185,3 +185,22 @@ def test_a_layer_needs_no_asgiref(layer):
     }
     command = [sys.executable, "-W", "ignore", "-c", WITHOUT_ASGIREF, json.dumps(arguments)]
     assert subprocess.check_output(command) == b"full\n"
+
+
+ASGI_IPC_WITHOUT_ASGIREF = """
+import sys
+sys.modules["asgiref"] = sys.modules["asgiref.base_layer"] = None
+from asgi_redis import ipc
+del sys.modules["asgiref"], sys.modules["asgiref.base_layer"]
+sys.path = []
+with ipc.old_asgiref():
+    from asgiref.base_layer import BaseChannelLayer
+assert BaseChannelLayer is ipc.Base
+assert not [name for name in sys.modules if name.startswith("asgiref")]
+print("done")
+"""
+
+
+def test_asgi_ipc_needs_no_asgiref():
+    command = [sys.executable, "-W", "ignore", "-c", ASGI_IPC_WITHOUT_ASGIREF]
+    assert subprocess.check_output(command) == b"done\n"
