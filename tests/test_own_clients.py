@@ -72,9 +72,10 @@ def recorded(server):
 @pytest.mark.parametrize("make", [
     lambda port: redis.Redis(port=port),
     lambda port: redis.StrictRedis(host="127.0.0.1", port=port, db=3),
+    lambda port: redis.StrictRedis(host="127.0.0.1", port="%d" % port, db="3"),  # from environment variables
     lambda port: redis.Redis.from_url("redis://127.0.0.1:%d/2" % port),
     lambda port: redis.Redis(connection_pool=redis.BlockingConnectionPool(port=port, max_connections=1)),
-], ids=["Redis", "StrictRedis", "from_url", "BlockingConnectionPool"])
+], ids=["Redis", "StrictRedis", "texts", "from_url", "BlockingConnectionPool"])
 def test_messages_and_groups(server, make):
     client = make(server.port)
     layer = RedisChannelLayer(hosts=[client])

@@ -25,7 +25,7 @@ LARGEST_PORT = 65535
 
 def url_of(host, port, db=0):
     """Return ``redis://host:port/db``, with the brackets that an IPv6 address needs."""
-    return "redis://%s:%d/%d" % ("[%s]" % host if ":" in host else host, port, db)
+    return "redis://%s:%s/%s" % ("[%s]" % host if ":" in host else host, port, db)
 
 
 def split_query(url):

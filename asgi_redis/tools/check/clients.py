@@ -32,7 +32,7 @@ class Clients(object):
     def add(self, server):
         """Look at a ``Server``."""
         client = server.client
-        own = client.connection_pool.connection_kwargs.get("db") or 0
+        own = int(client.connection_pool.connection_kwargs.get("db") or 0)
         try:
             for number, database in WAITS.findall(call(client, "CLIENT", "LIST")):
                 found = self._here if int(database) == own else self._elsewhere
