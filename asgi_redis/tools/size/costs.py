@@ -41,14 +41,13 @@ class Meter(object):
     """Measures calls on a server of its own, from the entry of a ``with`` block to its end."""
 
     def __enter__(self):
-        self._server = Server(["--databases", "16"]).start()
+        self._server = Server()
         self._layers = [self._layer(1), self._layer(2)]
         self._client = self._layers[0].connection(0)
+        self._server.start()
         return self
 
     def __exit__(self, *error):
-        for layer in self._layers:
-            layer.flush()
         self._server.stop()
 
     def _layer(self, shards):
@@ -138,6 +137,7 @@ class Meter(object):
 
         threads = [threading.Thread(target=wait_twice) for _ in range(workers)]
         for thread in threads:
+            thread.daemon = True  # after Ctrl-C, nothing waits for them
             thread.start()
         time.sleep(IDLE / 2.0)
         used = self._used_in(IDLE)
