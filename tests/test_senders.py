@@ -11,7 +11,10 @@ import threading
 
 import pytest
 
+from asgi_redis import RedisChannelLayer
+
 from . import servers
+from .troubles import Gone
 
 #: Seconds that a program of these tests may take.
 PATIENCE = 60
@@ -180,6 +183,39 @@ def test_a_signal_handler_sends_while_the_program_sends(layer, by):
     sent = acknowledged(FUTURE + BEGIN + SIGNALS + END, layer, by)
     assert len(sent) > 1050
     check(sent, arrived(layer))
+
+
+def try_to_send(layer):
+    try:
+        layer.send("normal", {})
+    except layer.ChannelFull:  # also an unavailable server
+        pass
+
+
+@pytest.mark.parametrize("place, is_up", [
+    (("asgi_redis.server.breaker", "copied"), False),
+    (("collections", "update"), True),
+], ids=["outage", "full channel"])
+def test_a_signal_handler_sends_while_the_program_records_a_failure(place, is_up):
+    layer = RedisChannelLayer(hosts=servers.hosts() if is_up else [Gone().url], channel_capacity={"normal": 0})
+    layer.connection(0)  # its parts are made
+    sent = []
+
+    def interrupt(frame, event, _):
+        if event == "call" and (frame.f_globals["__name__"], frame.f_code.co_name) == place:
+            sys.setprofile(None)
+            try_to_send(layer)
+            sent.append(True)
+
+    def run():
+        sys.setprofile(interrupt)
+        try_to_send(layer)
+
+    thread = threading.Thread(target=run)
+    thread.daemon = True
+    thread.start()
+    thread.join(PATIENCE)
+    assert sent and not thread.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")

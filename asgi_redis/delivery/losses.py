@@ -60,7 +60,8 @@ class Losses(object):
 
     def __init__(self, counter_lives):
         self._counter_lives = counter_lives
-        self._lock = threading.Lock()
+        #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
+        self._lock = threading.RLock()
         self._numbers = collections.Counter()
         self._timer = None
 

@@ -30,7 +30,8 @@ class Breaker(object):
 
     def __init__(self, shard):
         self._shard = shard
-        self._lock = threading.Lock()
+        #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
+        self._lock = threading.RLock()
         self._probing = threading.Lock()
         #: redis-py's error of the last try, or None.
         self.error = None
