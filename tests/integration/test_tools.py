@@ -32,7 +32,7 @@ websocket = pytest.importorskip("websocket")
 PAGES = 12
 
 #: What runworker reads.
-READ = ["http.request", "websocket.connect", "websocket.disconnect", "websocket.receive"]
+READ = ["http.request", "numbers", "websocket.connect", "websocket.disconnect", "websocket.receive"]
 
 RELEASED = """
 import asgi_redis, sys
