@@ -18,11 +18,11 @@ HEAD = """\
 What arrives during faults
 ==========================
 
-These are tests with real servers and processes: {writers} writers, and {readers} readers that block. Each writer sends
+These are tests with real servers and processes: {writers} writers and {readers} blocking readers. Each writer sends
 numbered messages to a normal channel that both readers read, and to a single-reader channel (``?``) of each reader. In
-every {burst}th round it also sends to a group that has two channels (``!``) of each reader's process as members, which
-makes batches. Then a fault is introduced, for {lasts} seconds unless its name says otherwise. Afterwards the traffic
-continues until messages arrive on every channel again; the writers stop, and the readers read the rest.
+every {burst}th round it also sends to a group whose members are two process-specific channels (``!``) of each reader,
+so that batches are sent. Then a fault is introduced, for {lasts} seconds unless its name says otherwise. Afterwards the
+traffic continues until messages arrive on every channel again; then the writers stop, and the readers read the rest.
 
 ``tox -e faults`` runs all faults and writes this page. ``pytest tests/faults`` tests a few of them, or all with
 ``ASGI_REDIS_FAULTS=all`` in the environment. This page was measured with asgi_redis {asgi_redis}, redis-py {redis_py},
@@ -63,22 +63,22 @@ What a fault explains
   sends and receives that did not reach the new master are undone. This also applies to a failover that is only a
   consequence of the fault, for example because the master hung.
 
-Nothing else explains a loss. Nothing explains messages out of order, or a process that dies or hangs. Replies that a
-proxy swallows, one in {cut_every}, explain nothing either. If more is lost or duplicated than the fault explains, it is
-marked "fails".
+Nothing else explains a loss. Nothing explains messages out of order, or a process that dies or hangs. If a proxy drops
+one reply in {cut_every}, that explains nothing either. A fault is marked "fails" if more is lost or duplicated than it
+explains.
 
 
 What a fault may cost
 ---------------------
 
-Until the recovery, a process may log {lines} lines, and {lines_a_second} more for each second. The servers may process
-{commands} commands for each message that is sent or received, and each server another {commands_a_second} a second. A
-process may use {cpu} s of CPU time a second, and {cpu_a_message} s for each message. A fault that costs more is marked
-"fails" too.
+Until the recovery, a process may log {lines} lines, plus {lines_a_second} for each second. The servers may process
+{commands} commands for each message that is sent or received, and each server {commands_a_second} more a second. A
+process may use {cpu} s of CPU time a second, plus {cpu_a_message} s for each message. A fault that costs more is also
+marked "fails".
 
 Some faults need a TCP proxy in front of each server: those that cut connections before a reply, delay, hold up or drop
-data, or leave connections half open (closed on the server's side, without the client being told). They are not run on
-Sentinel and Redis Cluster, whose servers tell clients their own addresses, bypassing any proxy.
+data, or leave connections half open (closed on the server's side, without the client being told). They are not run with
+Sentinel or Redis Cluster, where servers tell clients their own addresses, so that clients would bypass a proxy.
 """
 
 COLUMNS = [
