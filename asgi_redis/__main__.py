@@ -21,7 +21,7 @@ COMMANDS = [check, stats, messages, size, demo]
 
 
 def make_parser():
-    parser = argparse.ArgumentParser(prog="asgi-redis", description="Tools of the Redis channel layer.")
+    parser = argparse.ArgumentParser(prog="asgi-redis", description="Tools for the Redis channel layer.")
     parser.add_argument("--version", action="version", version="asgi_redis " + __version__)
     commands = parser.add_subparsers(metavar="command", dest="command")
     commands.required = True  # otherwise Python 3 accepts a call without a command

@@ -116,11 +116,11 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
     """
     A channel layer on a Redis Cluster. Its shards are hash tags: all keys of a shard lie in one slot.
 
-    :param hosts: some of the nodes, which tell the others: a list of ``redis://`` and ``rediss://`` URLs or
+    :param hosts: some of the nodes, from which it learns the others: a list of ``redis://`` and ``rediss://`` URLs or
         (host, port) pairs (default ``[("localhost", 6379)]``). The user and password of the first URL that has them are
-        used for all nodes. Or a list of one ``RedisCluster`` of redis-py.
-    :param shards: how many shards there are (default 3). It must be the same in all processes, and never change. To use
-        all masters, there must be as many shards; a waiting worker holds a connection for each.
+        used for all nodes. Or a list with one ``RedisCluster`` of redis-py, and nothing else.
+    :param shards: how many shards there are (default 3). It must be the same in all processes, and never change. With
+        fewer shards than masters, some masters are not used; but a waiting worker holds a connection for each shard.
 
     The other arguments are those of ``BaseRedisChannelLayer``. RuntimeError with a redis-py before 4.1.
     """
@@ -133,7 +133,7 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
         if isinstance(shards, bool) or not isinstance(shards, six.integer_types) or not 1 <= shards <= MOST_SHARDS:
             raise ValueError("shards must be a whole number from 1 to %d, not %r." % (MOST_SHARDS, shards))
         if "db" in self.connection_kwargs:
-            raise ValueError("connection_kwargs must have no db: a Redis Cluster has but one database.")
+            raise ValueError("connection_kwargs must have no db: a Redis Cluster has only one database.")
         for name in ("prefix", "stats_prefix"):
             if set("{}") & set(getattr(self, name)):
                 raise ValueError("%s must have no { or } on a Redis Cluster, where they mark the hash tag." % name)
@@ -178,8 +178,8 @@ class RedisClusterChannelLayer(BaseRedisChannelLayer):
                 options.setdefault(name, value)
             return host
         if is_client(host) or isinstance(host, RedisCluster):
-            raise ValueError("Of redis-py's clients, hosts can have one RedisCluster and nothing else.")
-        addresses.append(check_address("host, if no URL,", host))
+            raise ValueError("A redis-py client in hosts must be a RedisCluster, and the only item.")
+        addresses.append(check_address("host that is not a URL", host))
         return url_of(*addresses[-1])
 
     def _parse_url(self, url):

@@ -94,7 +94,7 @@ def flaw(value):
     if is_lazy(value):
         name = "%s.%s" % (type(value).__module__, type(value).__name__)
         return "%s is a lazy text; call %s() on it" % (name, six.text_type.__name__)
-    return "%s has no form in msgpack" % type(value).__name__
+    return "msgpack has no type for %s" % type(value).__name__
 
 
 def flaw_of_key(key):
@@ -188,10 +188,10 @@ class Codec(object):
         try:
             self.crypter.decrypt(body)  # of any age
         except InvalidToken:
-            return WrongKeys("it is encrypted by a key that this process does not have, or was changed on the way")
+            return WrongKeys("it is encrypted with a key that this process does not have, or was changed on the way")
         age = time.time() - encrypted_at(body)
         return BadMessage(
-            "by the clocks it was sent %d seconds %s, which is more than a message lives: those of the machines differ"
+            "by the clocks it was sent %d seconds %s, longer than a message lives: the clocks of the machines differ"
             % (abs(age), "ago" if age > 0 else "from now")
         )
 

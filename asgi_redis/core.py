@@ -80,15 +80,15 @@ class Parts(object):
 
 class BaseRedisChannelLayer(Names, BaseChannelLayer):
     """
-    A channel layer of the ASGI draft specification on Redis. Subclasses say where the shards are.
+    A channel layer of the ASGI draft specification, on Redis. Subclasses define where the shards are.
 
     :param expiry: how long a message waits to be received, in seconds (default 60).
     :param hosts: the servers; see the subclass.
     :param prefix: the beginning of the keys of messages and groups in Redis (default ``"asgi:"``).
     :param group_expiry: how long a channel stays a member of a group, in seconds (default 86400).
     :param capacity: how many messages a channel holds (default 100).
-    :param channel_capacity: other capacities, a dict by channel name, glob, or compiled regular expression; the first
-        match counts.
+    :param channel_capacity: capacities of certain channels: a dict whose keys are channel names, globs, or compiled
+        regular expressions. The first match counts.
     :param symmetric_encryption_keys: a list of texts; the first encrypts, all decrypt (default: no encryption).
     :param stats_prefix: the beginning of the keys of statistics (default ``"asgi-meta:"``).
     :param connection_kwargs: keyword arguments for redis-py's connections.
@@ -97,7 +97,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
     :param max_message_size: how many bytes a message may have after packing and encryption (default 512 MB, the most
         that Redis can store in a key).
 
-    Raises a ValueError or TypeError that names a wrong argument. Nothing connects before the first call.
+    A wrong argument raises a ValueError or TypeError that names it. No connection is made before the first call.
     """
 
     extensions = ["groups", "flush", "statistics"] + BACKGROUND_EXTENSIONS
@@ -245,7 +245,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         if index is None:
             index = self.random_index()
         if not isinstance(index, six.integer_types) or not 0 <= index < self.ring_size:
-            raise ValueError("There is no shard %r: there are %d, from 0." % (index, self.ring_size))
+            raise ValueError("There is no shard %r: there are %d, counted from 0." % (index, self.ring_size))
         return self._parts.shards[index].place.client()
 
     def random_index(self):
@@ -285,8 +285,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
         Raises ``ChannelFull`` if the channel already holds its capacity, ``MessageTooLarge`` if the message is larger
         than ``max_message_size``, TypeError or ValueError for a bad name or message, and redis-py's error if Redis
-        refuses the message or is unavailable. If Redis is unavailable, and the message was surely not sent, that error
-        is also a ``ChannelFull``.
+        refuses the message or is unavailable. If Redis is unavailable, and the message certainly was not sent, that
+        error is also a ``ChannelFull``.
         """
         parts = self._parts
         self.valid_channel_name(channel)
@@ -309,15 +309,16 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         Do nothing; a subclass may override this to observe messages. It must not change them.
 
         It is called before a message is sent: once by ``send``, and by ``send_group`` once for each member of the
-        group. If it raises an exception, the caller of ``send`` or ``send_group`` gets that, and nothing is sent, not
-        to other members of the group either. Messages are observed even if their channels then turn out to be full.
+        group. If it raises an exception, the caller of ``send`` or ``send_group`` gets that exception, and nothing is
+        sent, not even to other members of the group. Messages are observed even if their channels then turn out to be
+        full.
         """
 
     def _refusal(self, error):
         """
         Return the error to raise for redis-py's ``error``.
 
-        If Redis is unavailable, and the message was surely not sent, that is a copy which is also this layer's
+        If Redis is unavailable, and the message certainly was not sent, that is a copy which is also this layer's
         ``ChannelFull``: interface servers reply to that with 503, and workers retry.
         """
         if not is_outage(error) or getattr(error, "was_sent", True):
@@ -331,8 +332,8 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Take one message from any of several channels.
 
-        ``channels``: a list of names; of a process-specific channel, the name up to ``!``. ``block``: wait for a
-        message, for up to ``blpop_timeout`` seconds (default: return at once).
+        ``channels``: a list of names; for a process-specific channel, its name up to and including the ``!``.
+        ``block``: wait for a message, for up to ``blpop_timeout`` seconds (default: return at once).
 
         Returns (channel, message), or (None, None) if there is none. If a shard is unavailable, a receive that does not
         block raises redis-py's error unless another shard has a message. One that blocks waits on the other shards, and
@@ -416,23 +417,23 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
     def global_statistics(self):
         """
-        Return the counters of the layer, over all shards.
+        Return the counters of the layer, summed over all shards.
 
         They are a dict of ``messages_count`` (messages sent) and ``channel_full_count`` (messages that found their
-        channel full), and start again from 0 after a day without changes. Shards that are unavailable are left out;
-        redis-py's error if all are.
+        channel full). A counter starts again from 0 after a day without changes. Shards that are unavailable are left
+        out; redis-py's error is raised if all are.
         """
         sent, refused = self._parts.statistics.all_channels()
         return {self.STAT_MESSAGES_COUNT: sent, self.STAT_CHANNEL_FULL: refused}
 
     def channel_statistics(self, channel):
         """
-        Return the counters and the backlog of one channel, over all shards; for a process-specific channel, those of
-        all channels of its process.
+        Return the counters and the backlog of one channel, summed over all shards; for a process-specific channel,
+        those of all channels of its process together.
 
-        They are a dict of ``messages_count`` and ``channel_full_count``, as in ``global_statistics`` but from 0 after
-        an hour without changes, ``messages_pending`` (messages in the queue) and ``messages_max_age`` (how long the
-        oldest of them has waited, in seconds).
+        They are a dict of ``messages_count`` and ``channel_full_count``, as in ``global_statistics``, except that they
+        start again from 0 after an hour without changes, ``messages_pending`` (messages in the queue) and
+        ``messages_max_age`` (how long the oldest of them has waited, in seconds).
         """
         self.valid_channel_name(channel)
         sent, refused, waiting, age = self._parts.statistics.channel(self.non_local_name(channel))
@@ -447,21 +448,22 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         """
         Return the processes of this release that have waited for messages in the last 90 seconds.
 
-        They are a dict of dicts, by a random name: ``host``, ``process`` (its number), ``release``, ``python``,
-        ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``origins`` (for each shard, what tells its data
-        when the process first connected from that after a loss), ``stats_prefix``, ``keys`` (a fingerprint of each
-        encryption key, too short to find the key by), ``capacity``, ``expiry``, ``channels``, ``waits`` (how many of
-        its threads wait at once), ``since``, ``seen`` (when it started and last wrote this, in seconds since the
-        epoch). Shards that are unavailable are left out; redis-py's error if all are.
+        They are a dict of records, by a random name for each process. A record is a dict of ``host``, ``process`` (the
+        process ID), ``release``, ``python``, ``redis_py``, ``layer``, ``hosts`` (a digest), ``shards``, ``origins``
+        (for each shard, a text that identifies its data at the process's first connection: it differs after a loss),
+        ``stats_prefix``, ``keys`` (a fingerprint of each encryption key, too short to find the key by), ``capacity``,
+        ``expiry``, ``channels``, ``waits`` (how many of its threads wait at once), and ``since`` and ``seen`` (when it
+        started, and when it last wrote the record, in seconds since the epoch). Shards that are unavailable are left
+        out; redis-py's error is raised if all are.
         """
         return self._parts.statistics.processes()
 
     def flush(self):
         """
-        Delete all messages, groups and statistics of this layer, on all shards, before returning.
+        Delete all messages, groups and statistics of this layer, on all shards, and return when that is done.
 
-        That is in small steps that do not block the server. Keys of other applications stay, also if ``prefix`` or
-        ``stats_prefix`` is empty. The messages in this process's memory go too.
+        It is done in small steps that do not block the server. Keys of other applications stay, even if ``prefix`` or
+        ``stats_prefix`` is empty. Messages in this process's memory are deleted too.
         """
         parts = self._parts
         parts.inbox.clear()
@@ -473,9 +475,9 @@ class RedisChannelLayer(BaseRedisChannelLayer):
     """
     A channel layer over one Redis server, or several that share the messages (shards).
 
-    :param hosts: a list of ``redis://``, ``rediss://`` and ``unix://`` URLs, with user, password and database in them,
-        of (host, port) pairs, which mean database 0, or of redis-py's clients (default ``[("localhost", 6379)]``). All
-        processes must have the same list, in the same order.
+    :param hosts: a list of servers: ``redis://``, ``rediss://`` or ``unix://`` URLs, which may have a user, a password
+        and a database; (host, port) pairs, which mean database 0; or redis-py clients (default
+        ``[("localhost", 6379)]``). All processes must have the same list, in the same order.
     :param host, port, db: a shorthand for one server.
 
     The other arguments are those of ``BaseRedisChannelLayer``.
@@ -487,7 +489,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
         pair_db = 0
         if (host, port, db) != (None, None, None):
             if hosts is not None:
-                raise ValueError("host, port and db are short for one server: they can't be given together with hosts.")
+                raise ValueError("host, port and db mean one server: they can't be given together with hosts.")
             hosts = [(host or "localhost", 6379 if port is None else port)]
             pair_db = self._check_db(db)
         hosts = [("localhost", 6379)] if hosts is None else check_list("hosts", hosts)
@@ -518,7 +520,7 @@ class RedisChannelLayer(BaseRedisChannelLayer):
             client = client_for_url(host, self.connection_kwargs)
             self.check_timeout(client.connection_pool.connection_kwargs)
             return Place(client)
-        name, port = check_address("host, if no URL and no synchronous client of redis-py for one server,", host)
+        name, port = check_address("host that is neither a URL nor a synchronous redis-py client of one server", host)
         return Place(client_for_address(name, port, dict(self.connection_kwargs, db=pair_db)))
 
     def _warn_of_database_0(self, urls):

@@ -40,17 +40,18 @@ def is_normal(channel):
 
 class RedisLocalChannelLayer(RedisChannelLayer):
     """
-    A channel layer that keeps normal channels on the machine, and channels with ``!`` or ``?`` and groups in Redis.
+    A channel layer that keeps normal channels on the local machine; channels with ``!`` or ``?``, and groups, are in
+    Redis.
 
-    :param local_layer: the layer for normal channels, any channel layer with the flush extension, for example a
-        RedisChannelLayer on a Redis of the machine. It has its own capacities and expiry. (Default: asgi_ipc's, in
+    :param local_layer: the layer for normal channels: any channel layer with the flush extension, for example a
+        RedisChannelLayer on a Redis of that machine. It has its own capacities and expiry. (Default: asgi_ipc's, in
         shared memory, not encrypted. All processes of the machine that have the same ``prefix``, apart from colons and
         slashes, share it.)
 
     The other arguments are those of ``RedisChannelLayer``. ValueError if asgi_ipc is needed, but not installed.
 
-    A message to a normal channel, by ``send`` or ``send_group``, is received on the machine of its sender. Statistics
-    are those of Redis and of the local layer, if it has any; asgi_ipc has none.
+    A message to a normal channel, by ``send`` or ``send_group``, can be received only on the machine of its sender.
+    Statistics are those of Redis and of the local layer, if it has any; asgi_ipc has none.
     """
 
     own_arguments = RedisChannelLayer.own_arguments + ("local_layer",)
@@ -93,7 +94,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         except self.local_layer.ChannelFull as error:
             if isinstance(error, RedisError):  # its server is unavailable
                 raise
-            six.raise_from(self.ChannelFull("The local layer's %s holds its capacity." % channel), None)
+            six.raise_from(self.ChannelFull("The channel %s of the local layer is full." % channel), None)
 
     def send_group(self, group, message):
         self.valid_group_name(group)
@@ -183,7 +184,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         try:
             self.return_message(channel, message)
         except Exception:
-            logger.exception("Lost a message on %s: it came together with another, and can't be put back.", channel)
+            logger.exception("Lost a message on %s: it arrived together with another, and can't be put back.", channel)
 
     def return_message(self, channel, message):
         if not is_normal(channel):

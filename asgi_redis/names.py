@@ -40,7 +40,7 @@ class Names(object):
         if name.endswith("?"):
             raise TypeError("The channel name %r must not end with ?: new_channel() makes a full name." % name)
         if receive and "!" in name and not name.endswith("!"):
-            raise TypeError("A process-specific channel is received on by the name up to its !, not by %r." % name)
+            raise TypeError("To receive on a process-specific channel, give its name up to the !, not %r." % name)
         if "!" not in name:
             # Process-specific names are made up anew for each connection.
             self._known_names = (self._known_names if len(self._known_names) < KNOWN_NAMES else frozenset()) | {name}

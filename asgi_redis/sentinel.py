@@ -73,10 +73,10 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
     A channel layer whose shards are services of one Sentinel cluster; commands go to the master of a service.
 
     :param hosts: the Sentinels, a list of (host, port) pairs (default ``[("localhost", 26379)]``).
-    :param services: the names of the services, a list in the same order in all processes (default, and if it is empty:
+    :param services: the names of the services, a list in the same order in all processes (default, or if it is empty:
         all services that the Sentinels know, sorted by name).
-    :param sentinel_refresh_interval: how often the Sentinels are asked who the masters are, in seconds (default 0: only
-        when a connection is made, or fails).
+    :param sentinel_refresh_interval: how often, in seconds, the Sentinels are asked which servers are the masters
+        (default 0: only when a connection is made, or fails).
     :param sentinel_kwargs: keyword arguments for connections to the Sentinels, for example their password;
         ``connection_kwargs`` are for connections to the servers.
 
@@ -129,7 +129,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
             except RedisError as error:
                 if not is_outage(error):  # for example a wrong password
                     raise
-        raise ConnectionError("No Sentinel answers: %s" % ", ".join("%s:%d" % host for host in self.hosts))
+        raise ConnectionError("No Sentinel replies: %s" % ", ".join("%s:%d" % host for host in self.hosts))
 
     @property
     def ring_size(self):

@@ -126,7 +126,7 @@ BAD_OPTIONS = [
     ([("db", 4)], TypeError, "must be a dict of redis-py's options, not list"),
     ({4: "db"}, TypeError, "must have names of options as keys, not int"),
     ({"db": "four"}, TypeError, "db must be a whole number, not "),
-    ({"db": -1}, ValueError, "db must not be negative, as -1 is"),
+    ({"db": -1}, ValueError, "db must not be negative, not -1"),
     ({"db": True}, TypeError, "db must be a whole number, not bool"),
     ({"password": 1234}, TypeError, "password must be text, not int"),
     ({"username": ["user"]}, TypeError, "username must be text, not list"),

@@ -315,7 +315,7 @@ def test_a_wrong_key(site):
     result = check_messages_of(site, ["first"], ["second"])
     assert result.status == 2
     level, text = one(result, "messages")
-    assert level == "ERROR" and text.startswith("1 of 1: it is encrypted by a key that this process does not have")
+    assert level == "ERROR" and text.startswith("1 of 1: it is encrypted with a key that this process does not have")
 
 
 def test_no_key(site):
@@ -359,7 +359,7 @@ def test_no_process_waits(site):
     result = run("check", *site.hosts)
     assert result.status == 1
     assert one(result, "processes")[0] == "WARNING"
-    assert one(result, "processes")[1].startswith("No process of this release waits.")
+    assert one(result, "processes")[1].startswith("No process of this release is waiting.")
 
 
 def differences(result):
@@ -481,7 +481,7 @@ def test_a_client_that_waits_without_a_record(site):
     with waits(site):
         result = run("check", *site.hosts)
     assert (result.status, one(result, "clients")[0]) == (0, "note")
-    assert one(result, "clients")[1].startswith("1 client waits in BLPOP without a record: of release 1.4")
+    assert one(result, "clients")[1].startswith("1 client waits in BLPOP without a record, from release 1.4")
 
 
 def test_a_client_that_waits_in_another_database(site):

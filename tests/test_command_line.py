@@ -237,7 +237,7 @@ def test_a_server_that_accepts_and_never_replies():
 def test_sentinels_none_of_which_replies():
     address = "127.0.0.1:%d" % free_port()
     for words in (["stats"], ["send", "normal", "{}"]):
-        assert error_of(*words + ["--sentinels", address]).endswith("No Sentinel answers: " + address)
+        assert error_of(*words + ["--sentinels", address]).endswith("No Sentinel replies: " + address)
 
 
 @needs_cluster
@@ -269,8 +269,8 @@ def test_ctrl_c_ends_a_command_at_once(words):
     (["--alias", "other"], "--alias needs --settings"),
     (["--settings", "x", "--stats-prefix", "y"], "--stats-prefix can't be given with --settings"),
     (["--hosts", "http://:%s@localhost" % SECRET], "http://:***@localhost is not the URL"),
-    (["--sentinels", "redis://:%s@localhost:26379" % SECRET], "A Sentinel is HOST:PORT"),
-    (["--sentinels", "localhost:%s" % SECRET], "A Sentinel is HOST:PORT"),
+    (["--sentinels", "redis://:%s@localhost:26379" % SECRET], "A Sentinel must be HOST:PORT"),
+    (["--sentinels", "localhost:%s" % SECRET], "A Sentinel must be HOST:PORT"),
     pytest.param(["--cluster", "redis://localhost", "--shards", "0"], "shards must be", marks=needs_cluster),
     pytest.param(["--cluster", "redis://localhost", "--prefix", "{x}"], "prefix must have no {", marks=needs_cluster),
 ])
@@ -313,10 +313,10 @@ def test_settings_in_the_working_directory(layer, project):
 
 @pytest.mark.parametrize("options, words", [
     (["mysite.settings", "--alias", "unknown"], "no layer unknown in CHANNEL_LAYERS; it has: default, dotless"),
-    (["mysite.settings", "--alias", "other"], "collections.OrderedDict, no channel layer of asgi_redis"),
-    (["mysite.settings", "--alias", "missing"], "asgi_redis.NoSuchLayer, no channel layer of asgi_redis"),
+    (["mysite.settings", "--alias", "other"], "collections.OrderedDict, which is not a channel layer of asgi_redis"),
+    (["mysite.settings", "--alias", "missing"], "asgi_redis.NoSuchLayer, which is not a channel layer of asgi_redis"),
     (["mysite.settings", "--alias", "nothing"], "is missing"),
-    (["mysite.settings", "--alias", "dotless"], "is RedisChannelLayer, no channel layer"),
+    (["mysite.settings", "--alias", "dotless"], "is RedisChannelLayer, which is not a channel layer"),
     (["mysite.settings", "--alias", "wrong"], "capacity must be"),
     (["mysite.settings", "--alias", "secret"], "a list is needed"),
     (["other.settings"], "Run this in the folder of manage.py"),

@@ -376,7 +376,7 @@ def test_a_cluster_has_one_client_and_nothing_else(own_cluster, server):
     for hosts in ([client_of(server)], [own_cluster(), own_cluster()], [("127.0.0.1", 1), own_cluster()]):
         with pytest.raises(ValueError) as raised:
             RedisClusterChannelLayer(hosts=hosts)
-        assert "hosts can have one RedisCluster and nothing else" in str(raised.value)
+        assert "must be a RedisCluster, and the only item" in str(raised.value)
 
 
 @needs_cluster

@@ -27,13 +27,13 @@ def test_a_load_that_one_server_bears():
     assert (result.status, result.err) == (0, "")
     for text in ("500 requests a second, 2 broadcasts a second to 2,000 members", "1 shard"):
         assert text in result.out
-    assert "The limit that comes first is the CPU of Redis" in result.out
+    assert "The first limit to be reached is the CPU of Redis" in result.out
 
 
 def test_more_than_any_number_of_shards_bears():
     result = run("size", "--sockets", "1000000", "--broadcasts", "50")
     assert result.status == 1
-    assert "No number of shards bears this" in result.out
+    assert "No number of shards can carry this load" in result.out
 
 
 def test_too_few_shards():

@@ -84,7 +84,7 @@ class Envelope(object):
 
     def _refuse(self, body, target):
         raise self._too_large(
-            "The message for %s has %d bytes; the most are %d (max_message_size)." % (target, len(body), self._largest)
+            "The message for %s has %d bytes, more than max_message_size (%d)." % (target, len(body), self._largest)
         )
 
     def sealer(self, message, target):

@@ -46,7 +46,7 @@ def unreadable_messages(queue, reason):
 
 
 def uncounted_messages(queue, error):
-    line = "Dropped %(number)d %(messages)s on %(channel)s in the last second, and could not count that: %(detail)s"
+    line = "Dropped %(number)d %(messages)s on %(channel)s in the last second, and could not count them: %(detail)s"
     return Loss(logging.WARNING, line, queue, error)
 
 

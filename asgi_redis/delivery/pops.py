@@ -152,7 +152,7 @@ class OpenPops(object):
                         if is_outage(error):
                             raise
                         self.strike_out(entry)
-                        logger.error("%s does not take messages back: %s", shard, error, extra=shard.log_attributes)
+                        logger.error("%s can't put messages back: %s", shard, error, extra=shard.log_attributes)
         finally:
             self._lock.release()
 

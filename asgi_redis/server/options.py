@@ -29,7 +29,7 @@ def check_whole(value):
     if isinstance(value, bool) or not isinstance(value, six.integer_types):
         raise TypeError("must be a whole number, not %s." % type(value).__name__)
     if value < 0:
-        raise ValueError("must not be negative, as %d is." % value)
+        raise ValueError("must not be negative, not %d." % value)
 
 
 def check_seconds(value):

@@ -253,7 +253,7 @@ class Shard(object):
         if before not in (None, origin):
             logger.error(
                 "%s has lost its data: group memberships there are gone. Restart the interface servers, so that their "
-                "clients connect anew and join their groups.", self, extra=self.log_attributes,
+                "clients reconnect and join their groups again.", self, extra=self.log_attributes,
             )
 
     def forget_origin(self):
@@ -324,7 +324,7 @@ class Shard(object):
             pass  # no address is known
         text = str(error).lower()
         if isinstance(error, ResponseError) and "unknown command" in text and "eval" in text:
-            raise UnsupportedRedis("%s has no Lua scripts: Redis 2.6.12 or newer is needed." % self)
+            raise UnsupportedRedis("%s does not run Lua scripts: the layer needs Redis 2.6.12 or newer." % self)
         return error
 
     def check_available(self, receiving=False):

@@ -64,7 +64,7 @@ def parse_url(url):
     shown = without_password(url)
     scheme, _, rest = url.partition("://")
     if "://" not in url or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("%s is not the URL of a server: that begins with redis://, rediss:// or unix://." % shown)
+        raise ValueError("%s is not the URL of a server, which begins with redis://, rediss:// or unix://." % shown)
     rest, query = split_query(rest)
     login, _, place = ("", "", rest) if url.startswith("unix:///") else rest.rpartition("@")
     check_escapes(shown, login, place, query)

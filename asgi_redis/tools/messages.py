@@ -25,11 +25,11 @@ def add_to(commands):
         "The messages are gone then: no worker gets them. Exit status: 0, 1 if there was no message, 2 after an error."
     ))
     parser.add_argument("channels", nargs="+", metavar="channel", help=(
-        "of a process-specific channel, the name up to its !"
+        "for a process-specific channel, its name up to the !"
     ))
     parser.add_argument("--wait", action="store_true", help="wait up to 5 seconds for each message")
     parser.add_argument("--count", type=at_least_one, default=1, metavar="N", help=(
-        "up to how many messages (default 1)"
+        "take at most N messages (default 1)"
     ))
 
     add_group_commands(commands)
@@ -76,7 +76,7 @@ def read_message(text):
     except ValueError as error:
         raise CannotRun("The message is not JSON: %s" % error)
     if not isinstance(message, dict):
-        raise CannotRun("The message must be a JSON object, as {\"text\": \"hello\"}.")
+        raise CannotRun("The message must be a JSON object, such as {\"text\": \"hello\"}.")
     return message
 
 
@@ -171,7 +171,7 @@ def flush(layer, options, screen):
 
 def agreed():
     if not sys.stdin.isatty():
-        raise CannotRun("Standard input is no terminal, so nobody can be asked: give --yes to delete this.")
+        raise CannotRun("Standard input is not a terminal, so there is no one to ask: add --yes to delete this.")
     try:
         return input("Delete this? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:  # Ctrl-D

@@ -23,10 +23,10 @@ class CannotRun(Exception):
 def add_options(parser):
     """Add the options that describe a layer to an ``argparse`` parser."""
     group = parser.add_argument_group("which layer", (
-        "The one in a Django project's settings, or one on given servers, whose encryption keys, if it has any, are in "
-        "the environment variable %s, one a line." % KEYS_VARIABLE
+        "The one in a Django project's settings, or one on the given servers. In the second case, its encryption keys, "
+        "if it has any, must be in the environment variable %s, one per line." % KEYS_VARIABLE
     ))
-    group.add_argument("--settings", metavar="MODULE", help="the settings of a Django project, as mysite.settings")
+    group.add_argument("--settings", metavar="MODULE", help="the settings of a Django project, such as mysite.settings")
     group.add_argument("--alias", metavar="NAME", help="which of its CHANNEL_LAYERS (default: default)")
     group.add_argument("--hosts", nargs="+", metavar="URL", help="servers (default: redis://localhost:6379/0)")
     group.add_argument("--sentinels", nargs="+", metavar="HOST:PORT", help="Sentinels, instead of --hosts")
@@ -65,7 +65,7 @@ def make_layer(options):
             raise CannotRun("--%s needs --%s." % (option, kind))
     for option in OWN:
         if option in given and "settings" in given:
-            raise CannotRun("--%s can't be given with --settings, which say it." % option.replace("_", "-"))
+            raise CannotRun("--%s can't be given with --settings: the settings have it." % option.replace("_", "-"))
     try:
         return from_settings(options) if options.settings else from_options(options)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -94,7 +94,7 @@ def address(text):
     if not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
         host, port = text, "26379"
     if not port.isdigit() or "/" in host or "@" in host:
-        raise ValueError("A Sentinel is HOST:PORT, not %s." % without_password(text))
+        raise ValueError("A Sentinel must be HOST:PORT, not %s." % without_password(text))
     return host.strip("[]"), int(port)
 
 
@@ -111,7 +111,7 @@ def from_settings(options):
     module, _, name = path.rpartition(".")
     layer_class = getattr(imported(module), name, None) if module else None
     if not isinstance(layer_class, type) or not issubclass(layer_class, asgi_redis.BaseRedisChannelLayer):
-        raise CannotRun("The BACKEND of the layer %s is %s, no channel layer of asgi_redis." % (
+        raise CannotRun("The BACKEND of the layer %s is %s, which is not a channel layer of asgi_redis." % (
             alias, path or "missing",
         ))
     return layer_class(**config)

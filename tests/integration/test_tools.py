@@ -268,7 +268,7 @@ def test_a_worker_of_release_1_4_leaves_no_record_but_its_connection_shows(site,
         return [text for level, _, text in verdicts(result, "clients") if level == "note"]
 
     text, = eventually(noticed, "the client is found")  # while it turns to the next shard, it waits on none
-    assert text.startswith("1 client waits in BLPOP without a record: of release 1.4")
+    assert text.startswith("1 client waits in BLPOP without a record, from release 1.4")
 
 
 def test_a_worker_with_another_key(site):

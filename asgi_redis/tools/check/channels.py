@@ -22,14 +22,14 @@ def look(layer, records):
     known = [shard for shard in shards if shard.figures]
     errors = [shard.error for shard in shards if shard.error]
     if errors and not known:
-        return [note("channels", "Not looked at: %s." % errors[0].rstrip("."))]
+        return [note("channels", "Not checked: %s." % errors[0].rstrip("."))]
     channels = [of_channel(layer, name, known) for name in sorted(set().union(*[shard.figures for shard in known]))]
     bad = [channel for channel in channels if is_bad(channel, min(OLD, layer.expiry / 2.0))]
     bad.sort(key=lambda channel: (-channel["oldest"], channel["channel"]))
     found = [of_bad(channel, records) for channel in bad[:MOST]]
     if len(bad) > MOST:
-        found.append(note("channels", "%d more are full, or have messages that wait for long." % (len(bad) - MOST)))
-    return found or [ok("channels", "%d in the last hour, none full, no message waits for long" % len(channels))]
+        found.append(note("channels", "%d more are full, or have old messages." % (len(bad) - MOST)))
+    return found or [ok("channels", "%d in the last hour, none full, no message has waited for long" % len(channels))]
 
 
 def is_bad(channel, old):
@@ -49,7 +49,7 @@ def of_bad(channel, records):
     if records is None:
         return warning("channels", text.rstrip())
     if "!" in name:
-        return warning("channels", text + "Its process hangs or has gone.")
+        return warning("channels", text + "Its process hangs or has ended.")
     return warning("channels", text + "None of the processes above reads it.")
 
 

@@ -56,8 +56,8 @@ class Clients(object):
         found = sorted({prefix for (_, prefix), present in self._others.items() if any(
             record.get("stats_prefix") == stats_prefix for record in present.values()
         )})
-        return [note("counters", "Shared, as they have the same stats_prefix (%s), with the layers of these prefixes: "
-                     "%s. Give each layer its own." % (stats_prefix, ", ".join(found)))] if found else []
+        return [note("counters", "The counters are sums, because layers with these prefixes have the same stats_prefix "
+                     "(%s): %s. Give each layer its own." % (stats_prefix, ", ".join(found)))] if found else []
 
     def verdicts(self):
         """Return what was found, a list of ``Verdict``."""
@@ -65,12 +65,12 @@ class Clients(object):
             return [note("clients", "Whether others wait for messages is unknown: %s." % self._unknown)]
         found, without = [], len(self._here) - self._recorded()
         if without > 0:
-            found.append(note("clients", "%s in BLPOP without a record: of release 1.4, or of another application in "
-                              "this database." % waiting(without)))
+            found.append(note("clients", "%s in BLPOP without a record, from release 1.4 or from another "
+                              "application in this database." % waiting(without)))
         databases = collections.Counter(database for _, _, database in self._elsewhere)
         for database, count in sorted(databases.items()):
-            found.append(note("clients", "%s in BLPOP in database %d: of another application, or of this site with a "
-                              "wrong database." % (waiting(count), database)))
+            found.append(note("clients", "%s in BLPOP in database %d, from another application or from this site "
+                              "with a wrong database." % (waiting(count), database)))
         return found or [ok("clients", "none waits without a record")]
 
 

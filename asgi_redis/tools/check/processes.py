@@ -29,7 +29,7 @@ def compare(layer, found, is_configured):
     ``found``: their records. ``is_configured``: True if all arguments of ``layer`` are those of the site.
     """
     if not found:
-        return [warning("processes", "No process of this release waits. Those of release 1.4 leave no record.")]
+        return [warning("processes", "No process of this release is waiting. Those of release 1.4 leave no record.")]
     own = {key: value for key, value in layer.describe().items() if is_configured or key in BY_OPTIONS}
     late = [record for record in found if time.time() - record["seen"] > LATE]
     about_late = [note("processes", "No sign of life for %d s or more from %s: busy with one message, hanging, or "
@@ -51,7 +51,7 @@ def lost_groups(layer, servers, found):
         hurt += late
         emptied += [server.address] if late else []
     return [warning("groups", "Lost on %s, with all data, while these were running: %s. Restart interface servers, so "
-                    "that their clients connect anew." % (", ".join(emptied), names(hurt)))] if hurt else []
+                    "that their clients reconnect." % (", ".join(emptied), names(hurt)))] if hurt else []
 
 
 def serves(record):
@@ -76,8 +76,8 @@ def difference(found, own, key, title):
 
 
 HINTS = {
-    "hosts": " They may be other names of the same servers, but must be in the same order.",
-    "keys": " They are told by fingerprints.",
+    "hosts": " Names may differ if the servers are the same, in the same order.",
+    "keys": " These are their fingerprints.",
 }
 
 

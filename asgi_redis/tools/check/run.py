@@ -20,9 +20,9 @@ COLOURS = {WARNING: YELLOW, ERROR: RED}
 
 def add_to(commands):
     """Add the command to ``commands``, the subparsers of ``argparse``."""
-    parser = commands.add_parser("check", help="look at servers, messages and processes", description=(
-        "Looks whether servers, waiting messages and processes are as the layer needs them. Sends and receives "
-        "nothing; writes only keys of its own that expire after some seconds."
+    parser = commands.add_parser("check", help="check servers, messages and processes", description=(
+        "Checks whether servers, waiting messages and processes are as the layer needs them. Sends and receives "
+        "nothing; writes only keys of its own that expire after a few seconds."
     ), epilog="Exit status: 0 if all is well, 1 after warnings, 2 after errors.")
     add_options(parser)
     parser.set_defaults(run=on_layer(run))

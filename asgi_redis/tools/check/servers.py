@@ -102,7 +102,7 @@ class Server(object):
 
     def _role(self):
         if self._info.get("role") in ("slave", "replica"):
-            return error("role", "It is a replica of %s:%s, which takes no writes: name the master." % (
+            return error("role", "It is a replica of %s:%s, which accepts no writes: use the address of the master." % (
                 self._info.get("master_host"), self._info.get("master_port"),
             ))
         return ok("role", "master of %s replicas" % self._info.get("connected_slaves", 0))
@@ -129,7 +129,7 @@ class Server(object):
             return note("persistence", "No append-only file. Snapshots are unknown: the user lacks +config|get.")
         if saves:
             return ok("persistence", "snapshots (save %s)" % saves)
-        return warning("persistence", "None: after a restart, groups are gone until clients connect anew.")
+        return warning("persistence", "None: after a restart, groups are gone until clients reconnect.")
 
     # By trying.
 
@@ -154,7 +154,7 @@ class Server(object):
         except RedisError as failed:
             if is_refusal(failed):
                 return note("writes", "Unknown: see permissions.")
-            return error("writes", "The server takes none: %s." % self._text(failed))
+            return error("writes", "The server accepts none: %s." % self._text(failed))
         return ok("writes", "taken")
 
     def _permissions(self):
@@ -171,7 +171,7 @@ class Server(object):
         apart = seconds + microseconds / 1e6 - (begun + time.time()) / 2
         text = "%.1f s %s this machine's" % (abs(apart), "behind" if apart < 0 else "ahead of")
         if abs(apart) > CLOCKS_APART:
-            return warning("clock", text + ": members of groups may expire early, and encrypted messages be refused.")
+            return warning("clock", text + ": group members may expire early, and encrypted messages may be refused.")
         return ok("clock", text)
 
     def _messages(self):
@@ -181,8 +181,8 @@ class Server(object):
             return [read_waiting(self._layer, self.client, keys), other_layers(self._layer, keys)]
         except RedisError as failed:
             if lacks_command(failed):
-                return [note("messages", "Not looked at: the user lacks +scan or +get.")]
-            return [error("messages", "They can't be looked at: %s." % self._text(failed))]
+                return [note("messages", "Not checked: the user lacks +scan or +get.")]
+            return [error("messages", "They can't be read: %s." % self._text(failed))]
 
 
 def unreachable(failed):

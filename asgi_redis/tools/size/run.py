@@ -16,10 +16,10 @@ BAR = 20
 TITLES = {"cpu": "the CPU of Redis", "connections": "connections", "network": "the network", "memory": "memory"}
 
 ADVICE = {
-    "cpu": "One group lies on one shard, so split it into several, or send less often.",
+    "cpu": "A group is on a single shard: split it into several, or send less often.",
     "connections": "Each worker connects to each shard: raise maxclients, or use several layers.",
     "network": "Send smaller messages.",
-    "memory": "Give the servers more, or channels less capacity.",
+    "memory": "Give the servers more memory, or the channels less capacity.",
 }
 
 
@@ -30,12 +30,12 @@ def none_or_more(text):
     except ValueError:
         number = -1
     if not 0 <= number < 1e12:
-        raise argparse.ArgumentTypeError("%r is not a number from 0 on" % (text,))
+        raise argparse.ArgumentTypeError("%r is not a number of 0 or more" % (text,))
     return number
 
 
 def add_to(commands):
-    about = "tell how many servers and processes a site needs"
+    about = "estimate how many servers and processes a site needs"
     parser = commands.add_parser("size", help=about, description=about.capitalize() + ".", epilog=(
         "It computes, and connects to nothing. Exit status: 0, 1 if no number of shards is enough, 2 after an error."
     ))
@@ -53,9 +53,9 @@ def add_to(commands):
     add("--capacity", type=at_least_one, default=100, metavar="N", help="the layer's capacity (default 100)")
     add("--daphnes", type=at_least_one, metavar="N", help="interface servers (default: as many as are needed)")
     add("--workers", type=at_least_one, metavar="N", help="workers (default: as many as are needed)")
-    add("--shards", type=at_least_one, metavar="N", help="show this many shards (default: as many as are needed)")
+    add("--shards", type=at_least_one, metavar="N", help="assume this many shards (default: as many as are needed)")
     add("--measure", action="store_true", help=(
-        "first measure, for half a minute, what calls cost on this machine, on a Redis of its own"
+        "first measure what calls cost on this machine, with a temporary Redis, for half a minute"
     ))
     parser.set_defaults(run=run)
 
@@ -105,7 +105,7 @@ def lines(plan):
     yield ""
     yield "  %-12s %s" % ("Daphne", count(plan.daphnes, "process", "processes"))
     yield "  %-12s %s" % ("workers", count(plan.workers, "process", "processes"))
-    yield "  %-12s %s" % ("Redis", count(plan.shards, "shard", "shards") if plan.shards else "more than any number")
+    yield "  %-12s %s" % ("Redis", count(plan.shards, "shard", "shards") if plan.shards else "no number is enough")
     yield ""
     yield "The busiest shard:" if plan.shards != 1 else "The server:"
     yield ""
@@ -122,8 +122,8 @@ def verdict(plan):
     if part > 1 and plan.shards:
         return "That is too much: %s by %.1f times. Leave --shards out to see how many are needed." % (title, part)
     if part > 1:
-        return "No number of shards bears this: %s is the limit. %s" % (title, ADVICE[name])
-    return "The limit that comes first is %s, at %.1f times this load." % (title, 1 / part)
+        return "No number of shards can carry this load: the limit is %s. %s" % (title, ADVICE[name])
+    return "The first limit to be reached is %s, at %.1f times this load." % (title, 1 / part)
 
 
 def broadcasts(load):

@@ -22,10 +22,10 @@ def add_to(commands):
         "nothing, and reads keys in small steps that do not hold up a server."
     ), epilog="Exit status: 0; 1 if a shard can't be read; 2 if none can, or after another error; 130 after Ctrl-C.")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as JSON")
-    form.add_argument("--prometheus", action="store_true", help="in the text format of Prometheus")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--prometheus", action="store_true", help="print the text format of Prometheus")
     form.add_argument("--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS", help=(
-        "again and again, with rates, until Ctrl-C (default: every 2 seconds)"
+        "print again every SECONDS (default 2), with rates, until Ctrl-C"
     ))
     add_options(parser)
     parser.set_defaults(run=on_layer(run))

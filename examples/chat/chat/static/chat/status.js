@@ -214,7 +214,7 @@ function showTrouble() {
   const last = numbers ? `since ${clock(numbers.time, "2-digit")}` : "yet";
   let text = "";
   if (isLost && answer) text = answer;
-  else if (isLate) text = `No numbers ${last}: a server of Redis is unavailable, or chat.status does not run.`;
+  else if (isLate) text = `No numbers ${last}: a Redis server is unavailable, or chat.status is not running.`;
   else if (numbers) text = shardsDown();
   if (byId("trouble").textContent !== text) byId("trouble").textContent = text;
   byId("trouble").hidden = !text;
