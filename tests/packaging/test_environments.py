@@ -37,7 +37,7 @@ def pinned(package):
 
 
 def test_the_pythons_of_the_readme_are_tested():
-    first, last = re.search(r"every Python from (\S+) to ([\d.]+\d)", README).groups()
+    first, last = re.search(r"Python (\S+) and \S+ to ([\d.]+\d)", README).groups()
     tested = {re.match(r"py(\d)(\d+)", name).groups() for name in environments() if re.match(r"py\d\d", name)}
     assert (min(tested, key=by_number), max(tested, key=by_number)) == (tuple(first.split(".")), tuple(last.split(".")))
     assert tested >= {("3", str(minor)) for minor in range(6, as_numbers(last)[1] + 1)}
@@ -49,7 +49,7 @@ def by_number(version):
 
 @pytest.mark.parametrize("package, words", [("redis", "redis-py"), ("msgpack", "msgpack")])
 def test_the_oldest_version_that_the_readme_names_is_tested_and_required(package, words):
-    oldest = re.search(r"every %s from ([\d.]+\d)" % words, README).group(1)
+    oldest = re.search(r"%s\s+([\d.]+\d) or newer" % words, README).group(1)
     assert min(pinned(package)) == as_numbers(oldest)
     assert '"%s>=%s' % (package, oldest) in (ROOT / "setup.py").read_text(encoding="utf-8")
 
