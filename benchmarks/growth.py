@@ -1,6 +1,5 @@
 """How costs grow with sizes: ``python -m benchmarks.growth --help``."""
 import argparse
-import json
 import math
 import signal
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import report
-from .environments import THIS, progress, python, revision
+from .environments import THIS, progress, python
 from .errors import CannotMeasure
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer, Side
@@ -174,9 +173,7 @@ def main(words=None):
         return 2
     print(table(results))
     if options.json:
-        about = {"command": COMMAND, "revision": revision(), "machine": report.machine()}
-        data = {"about": dict(about, versions=versions), "text": table(results), "curves": results}
-        options.json.write_text(json.dumps(data, indent=1) + "\n")
+        report.save(options.json, COMMAND, versions, table(results), curves=results)
     return 1 if any(result["verdict"] == "missed" for result in results) else 0
 
 

@@ -1,8 +1,10 @@
 """The result of a run: as a table, as JSON. ``page`` makes docs/benchmarks.rst of it."""
+import json
 import os
 import platform
 from typing import NamedTuple
 
+from .environments import revision
 from .rows import Row
 
 HEAD = ["row", "against", "wall", "client CPU", "server CPU", "ratio of", "ratio", "wanted", "verdict"]
@@ -83,6 +85,12 @@ def missed(results):
 def machine():
     """The machine, in a few words."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def save(path, command, versions, shown, **figures):
+    """Write the results of a run for ``page``. ``shown``: the table as text; ``figures``: for the chart."""
+    about = {"command": command, "revision": revision(), "machine": machine(), "versions": versions}
+    path.write_text(json.dumps(dict(figures, about=about, text=shown), indent=1) + "\n")
 
 
 def as_data(results, about):

@@ -1,6 +1,5 @@
 """This project beside other layers: ``python -m benchmarks.rivals --help``."""
 import argparse
-import json
 import signal
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import report
-from .environments import RELEASE, THIS, code_folder, progress, python, revision, variables
+from .environments import RELEASE, THIS, code_folder, progress, python, variables
 from .errors import CannotMeasure
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer, Side
@@ -206,12 +205,10 @@ def main(words=None):
     except CannotMeasure as error:
         print(error, file=sys.stderr)
         return 2
-    print(table(results, options.rivals))
+    shown = table(results, options.rivals)
+    print(shown)
     if options.json:
-        about = {"command": COMMAND, "revision": revision(), "machine": report.machine()}
-        shown = table(results, options.rivals)
-        data = {"about": dict(about, versions=versions), "text": shown, "rows": results}
-        options.json.write_text(json.dumps(data, indent=1) + "\n")
+        report.save(options.json, COMMAND, versions, shown, rows=results)
     return 0
 
 
