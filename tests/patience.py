@@ -23,6 +23,11 @@ def hurry(layer, reply=0.3):
             session.close()  # a connection keeps the timeout that it was made with
 
 
+def bear_slow_replies(monkeypatch):
+    """Let layers wait 20 seconds for a reply (default in production: 2), in tests that are not about outages."""
+    monkeypatch.setattr(times, "REPLY_TIMEOUT", 20)
+
+
 def hurry_pops(monkeypatch, grace=0.3):
     """Let layers give up a blocking pop that is ``grace`` seconds late (default in production: 2)."""
     monkeypatch.setattr(times, "GRACE", grace)

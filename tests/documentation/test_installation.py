@@ -66,4 +66,4 @@ def test_chat(checkout, old_environment, block):
     command = checkout.enter + "cd examples/chat\n%s --port %d" % (block.text, port)
     with Processes(command, str(ROOT), shell_variables(old_environment.bin)) as chat:
         assert "<html" in chat.wait_for_page("http://127.0.0.1:%d/" % port)
-        assert "http://127.0.0.1:%d/" % port in chat.output()
+        chat.wait_for_text("http://127.0.0.1:%d/" % port)

@@ -2,8 +2,13 @@ from __future__ import unicode_literals
 
 import pytest
 
-from .. import servers
+from .. import patience, servers
 from .process import Process
+
+
+@pytest.fixture(autouse=True)
+def slow_replies(monkeypatch):
+    patience.bear_slow_replies(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -218,4 +218,4 @@ def test_a_graceful_restart_loses_nothing(server, layer):
 @on(PATCHED)
 def test_other_greenlets_work_while_a_receive_waits(server, layer):
     assert server.do("is_patched")
-    assert server.do("ticks") > 20
+    assert server.do("ticks") > 4  # a hundred on a quiet machine, none if they do not work
