@@ -166,7 +166,7 @@ def test_a_replica(site):
     with is_replica(site.servers[0]):
         result = run("check", *site.hosts)
     assert result.status == 2 and bad(result) == {"role", "writes"}
-    assert "name the master" in one(result, "role")[1]
+    assert "use the address of the master" in one(result, "role")[1]
 
 
 def test_an_evicting_policy(site):

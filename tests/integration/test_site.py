@@ -12,7 +12,7 @@ import pytest
 
 from asgi_redis.tools.embedded import Server
 
-from ..servers import Cluster, Sentinels
+from ..servers import Cluster, Sentinels, eventually
 from .processes import PATIENCE, Daphne, Site, Worker
 
 for module in ("channels", "daphne"):
@@ -107,13 +107,22 @@ def ask(site, path, turn=0, **options):
     return answer
 
 
+def handshake(address):
+    """Return an open WebSocket, or None if Daphne gave up: it does after five seconds, which busy workers may take."""
+    try:
+        return websocket.create_connection(address, timeout=PATIENCE)
+    except ConnectionResetError:
+        return None
+
+
 @pytest.fixture
 def connect(site):
     """Opens WebSockets, which are closed after the test: ``connect(path, turn)``."""
     opened = []
 
     def connect(path, turn=0):
-        opened.append(websocket.create_connection("ws://" + site.address(path, turn), timeout=PATIENCE))
+        address = "ws://" + site.address(path, turn)
+        opened.append(eventually(lambda: handshake(address), "the WebSocket is open"))
         return opened[-1]
 
     yield connect

@@ -201,7 +201,7 @@ def test_a_replica_in_the_place_of_a_shard(site):
         result = check(site)
         assert result.status == 2 and bad(result) == {"role", "writes"}
         assert heading(result, "ERROR    role").startswith("Shard 2 of 3: ")
-        assert "name the master" in one_bad(result, "role")
+        assert "use the address of the master" in one_bad(result, "role")
     eventually(lambda: requests.get("http://" + site.address("/"), timeout=PATIENCE).ok, "a page is answered again")
 
 
