@@ -512,7 +512,7 @@ def wait_for_long(site, channel, count=1, seconds=30):
 
 
 @pytest.mark.parametrize("channel, what", [
-    ("lonely", "None of the processes above reads it."), ("gone!x", "Its process hangs or has gone."),
+    ("lonely", "None of the processes above reads it."), ("gone!x", "Its process hangs or has ended."),
 ])
 def test_messages_that_wait_for_long_without_a_reader(site, channel, what):
     site.add_worker()

@@ -175,7 +175,7 @@ def test_a_group_send_tells_of_full_members(make_layer, target):
 def test_flush_asks_nobody_if_there_is_no_terminal(layer, target):
     layer.send("normal", {})
     result = run("flush", *target)
-    assert result.status == 2 and "give --yes" in result.err
+    assert result.status == 2 and "add --yes" in result.err
     assert layer.channel_statistics("normal")["messages_pending"] == 1
 
 

@@ -200,7 +200,7 @@ def test_retries(server):
 def test_a_client_for_asyncio():
     import redis.asyncio
 
-    assert "no synchronous client of redis-py for one server" in refused(redis.asyncio.Redis())
+    assert "nor a synchronous redis-py client of one server" in refused(redis.asyncio.Redis())
 
 
 def test_sentinels_are_pairs_only(server):
