@@ -136,7 +136,7 @@ def test_a_list_is_shortened_at_its_end():
 
 
 def figures(channels=1, processes=1, groups=1, shards=1):
-    """What ``collect`` returns of so many of each."""
+    """Return what ``collect`` would, with that many of each."""
     channel = {"waiting": 3, "capacity": 100, "oldest": 1, "sent": 1234, "full": 0, "dropped": 0}
     record = {
         "host": "vm", "release": "1.5.0", "python": "3.9.18", "redis_py": "7.0.1", "since": 900, "seen": 990,

@@ -61,7 +61,7 @@ class Row(object):
 
 
 class Found(object):
-    """A key on a server. ``type`` is "none" if it has expired meanwhile."""
+    """A key on a server. ``type`` is "none" if it has expired since."""
 
     def __init__(self, client, key):
         self.key = key

@@ -1,6 +1,6 @@
 """
-A reader and a sender by docs/wire-format.rst alone, as somebody would write it in another language: it knows nothing of
-the package, and needs only redis-py, msgpack, and, for encryption, cryptography.
+A reader and a sender written from docs/wire-format.rst alone, as one in another language would be: it uses nothing of
+the package, only redis-py, msgpack and, for encryption, cryptography.
 """
 from __future__ import unicode_literals
 

@@ -38,7 +38,7 @@ class Presence(object):
         self._waits = 1
 
     def waits(self, count):
-        """Note that ``count`` threads wait on one shard. The next receive records it if there never were so many."""
+        """Record, at the next receive, that ``count`` threads wait on one shard, if that is more than ever before."""
         if count > self._waits:
             self._waits, self.due_at = count, 0
 

@@ -27,7 +27,7 @@ def room():
 
 @pytest.fixture
 def enter(windows, site, room):
-    """``enter(name)``: somebody in the room of the test, or in another."""
+    """``enter(name)``: open a window of a person in the room of the test, or in another."""
     return lambda name, where=room: Person(windows, site, name, where)
 
 

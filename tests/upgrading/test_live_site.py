@@ -21,7 +21,7 @@ REQUIREMENTS = "channels==1.1.8 daphne==1.4.2 'django==2.2.*'"
 #: What must be done by all kinds of load before the next step begins, and how many seconds that may take.
 ENOUGH, PATIENCE = 5, 60
 
-#: A worker may have in its hands what was sent so many seconds before it was told to end, or later.
+#: How long before a worker is told to end, in seconds, a message may be sent that it holds at that moment.
 IN_HAND = 3
 
 

@@ -47,7 +47,7 @@ class Reader:
         self.throughput = Throughput()
 
     def run(self):
-        # A thread of its own receives, so that the layer keeps the record of this process up to date meanwhile.
+        # Another thread receives, so that the layer keeps the record of this process up to date.
         threading.Thread(target=self.listen, daemon=True).start()
         while True:
             self.looked.wait()
