@@ -2,14 +2,13 @@
 import argparse
 import contextlib
 import itertools
-import json
 import signal
 import sys
 import time
 from pathlib import Path
 
 from . import report, rows
-from .environments import code_folder, progress, python, revision
+from .environments import code_folder, progress, python
 from .errors import CannotMeasure
 from .http_rows import HttpMeasurer, load_tool
 from .rounds import sides_of, take_turns
@@ -146,11 +145,11 @@ def measure_group(measurer, group, options, best):
     measurer.end_row()
 
 
-def show(results, about, options):
+def show(results, command, versions, options):
     """Print the table, and write the file that was asked for."""
     print(report.text(results))
     if options.json:
-        options.json.write_text(json.dumps(report.as_data(results, about), indent=1) + "\n")
+        report.save(options.json, command, versions, report.text(results), rows=report.rows_as_data(results))
     print("", *(report.missed(results) or ["All targets are reached."]), sep="\n")
 
 
@@ -166,8 +165,7 @@ def main(words=None):
         print(error, file=sys.stderr)
         return 2
     command = " ".join(["python -m benchmarks"] + (sys.argv[1:] if words is None else words))
-    about = {"command": command, "revision": revision(), "machine": report.machine(), "versions": versions}
-    show(results, about, options)
+    show(results, command, versions, options)
     return 1 if report.missed(results) and not options.no_fail else 0
 
 

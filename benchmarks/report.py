@@ -93,18 +93,14 @@ def save(path, command, versions, shown, **figures):
     path.write_text(json.dumps(dict(figures, about=about, text=shown), indent=1) + "\n")
 
 
-def as_data(results, about):
-    """What ``--json`` writes. ``about``: a dict of what the run was made with."""
-    return {
-        "about": about,
-        "text": text(results),
-        "rows": [
-            dict(
-                name=result.row.name, title=result.row.title, against=result.row.against, measure=result.row.measure,
-                reference=dict(result.row.reference._asdict(), us=result.reference),
-                measured=dict(result.row.measured._asdict(), us=result.measured),
-                ratio=result.ratio, wanted=str(result.row.target), verdict=result.verdict,
-            )
-            for result in results
-        ],
-    }
+def rows_as_data(results):
+    """The rows for ``save``."""
+    return [
+        dict(
+            name=result.row.name, title=result.row.title, against=result.row.against, measure=result.row.measure,
+            reference=dict(result.row.reference._asdict(), us=result.reference),
+            measured=dict(result.row.measured._asdict(), us=result.measured),
+            ratio=result.ratio, wanted=str(result.row.target), verdict=result.verdict,
+        )
+        for result in results
+    ]

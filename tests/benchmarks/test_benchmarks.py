@@ -5,14 +5,14 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks.errors import CannotMeasure
-from benchmarks.report import Result, as_data, figure, missed, table
+from benchmarks.report import Result, figure, missed, rows_as_data, save, table, text
 from benchmarks.rounds import sides_of, take_turns
 from benchmarks.rows import Row, at_least, at_most, baseline_rows, quick_rows
 from benchmarks.sides import Side
 
 RELEASED = Side("1.4.3", "old", "send")
 THIS = Side("this", "old", "send")
-ABOUT = {"command": "python -m benchmarks", "revision": "abc", "machine": "any", "versions": {"server": "redis 7"}}
+ABOUT = {"command": "python -m benchmarks", "versions": {"server": "redis 7"}}
 
 
 def result(target, reference, measured):
@@ -40,8 +40,8 @@ def test_the_table_has_both_figures_and_the_target():
     assert len(lines) == 5
     assert lines[0] == lines[2] == lines[4]
     assert lines[3].split("  ")[0] == "send, old stack"
-    for text in ("1,234 / 45.7", "27.03", ">= 2.5", "reached"):
-        assert text in lines[3]
+    for shown in ("1,234 / 45.7", "27.03", ">= 2.5", "reached"):
+        assert shown in lines[3]
 
 
 def test_small_figures_have_a_decimal_and_large_ones_commas():
@@ -53,10 +53,11 @@ def test_what_was_missed_is_listed():
     assert missed(results) == ["Missed: send, old stack, against 1.4.3: 2.00, wanted >= 2.5."]
 
 
-def test_the_data_hold_the_figures_and_the_table():
+def test_the_data_hold_the_figures_and_the_table(tmp_path):
     results = [result(at_least(2.5), 100, 50)]
-    data = json.loads(json.dumps(as_data(results, ABOUT)))
-    assert data["about"] == ABOUT and table(results) in data["text"]
+    save(tmp_path / "data", ABOUT["command"], ABOUT["versions"], text(results), rows=rows_as_data(results))
+    data = json.loads((tmp_path / "data").read_text())
+    assert {name: data["about"][name] for name in ("command", "versions")} == ABOUT and table(results) in data["text"]
     row, = data["rows"]
     assert (row["ratio"], row["verdict"], row["measured"]["us"]["wall"]) == (2.0, "missed", 50)
 
