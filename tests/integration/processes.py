@@ -116,7 +116,34 @@ class Worker(Process):
         return any("Listening on channels" in line for line in self.log())
 
 
-class Site(object):
+class Together(object):
+    """``processes`` that ``begin`` starts, from the entry of a ``with`` block, when all of them work, to its end."""
+
+    processes = ()
+
+    def __enter__(self):
+        try:
+            self.begin()
+            for process in self.processes:
+                process.wait()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        try:
+            for process in self.processes:
+                process.stop()
+        finally:
+            self.end()
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+
+
+class Site(Together):
     """
     The site, from the entry of a ``with`` block to its end.
 
@@ -164,28 +191,13 @@ class Site(object):
         """What all processes have written, a list of lines, each with the name of its process."""
         return ["%s: %s" % (process.name, line) for process in self.processes for line in process.log()]
 
-    def __enter__(self):
+    def begin(self):
         self.folder = tempfile.mkdtemp(prefix="asgi_redis")
-        try:
-            os.mkdir(os.path.join(self.folder, "sessions"))
-            for kind, count in self.counts:
-                for _ in range(count):
-                    self.start(kind)
-            for process in self.processes:
-                process.wait()
-        except BaseException:
-            self._end()
-            raise
-        return self
+        os.mkdir(os.path.join(self.folder, "sessions"))
+        for kind, count in self.counts:
+            for _ in range(count):
+                self.start(kind)
 
-    def __exit__(self, *error):
-        try:
-            for process in self.processes:
-                process.stop()
-        finally:
-            self._end()
-
-    def _end(self):
-        for process in self.processes:
-            process.kill()
+    def end(self):
+        super(Site, self).end()
         shutil.rmtree(self.folder, ignore_errors=True)

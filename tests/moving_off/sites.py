@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asgi_redis
 
-from ..integration.processes import PATIENCE, Daphne, Process, Worker
+from ..integration.processes import PATIENCE, Daphne, Process, Together, Worker
 from ..upgrading.environments import literal_blocks, parsed, shell_variables
 
 PAGE = "docs/moving-off.rst"
@@ -39,7 +39,7 @@ class Shout(Process):
         return True
 
 
-class Sites(object):
+class Sites(Together):
     """
     Both sites, from the entry of a ``with`` block to its end.
 
@@ -63,7 +63,7 @@ class Sites(object):
             file.write_text(code, encoding="utf-8")
         self.processes = []
 
-    def __enter__(self):
+    def begin(self):
         folder, old, new = str(self.folder), str(self.folder / "old"), str(self.folder / "new")
         self.old_daphne = Daphne(
             "old-daphne", self.old_variables, folder, "mysite.asgi:channel_layer", self._old_python, old
@@ -74,24 +74,6 @@ class Sites(object):
             Worker("old-worker", self.old_variables, folder, self._old_python, old),
             Shout("new-shout", [sys.executable, "-m", "django", "shout"], self.new_variables, folder, new),
         ]
-        try:
-            for process in self.processes:
-                process.wait()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(self, *error):
-        try:
-            for process in self.processes:
-                process.stop()
-        finally:
-            self.kill()
-
-    def kill(self):
-        for process in self.processes:
-            process.kill()
 
     def log(self):
         """Return what all processes have written, as text."""
