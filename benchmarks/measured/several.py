@@ -28,12 +28,14 @@ class Forked(object):
         return self._pipe.recv()
 
 
+def new_prefix():
+    """A prefix for keys that no other workload has."""
+    return "benchmarks-%d-%d:" % (os.getpid(), next(_numbers))
+
+
 class Several(object):
     def __init__(self, server):
         self.server = server
-
-    def new_prefix(self):
-        return "several-%d-%d:" % (os.getpid(), next(_numbers))
 
 
 class Woken(Several):
@@ -44,7 +46,7 @@ class Woken(Several):
     PAUSE = 0.01
 
     def measure(self, seconds):
-        prefix = self.new_prefix()
+        prefix = new_prefix()
         reader = Forked(self.read, self.server, prefix)
         reader.receive()
         self.write(self.server, prefix)
@@ -66,7 +68,7 @@ class Throughput(Several):
         self.processes = processes
 
     def measure(self, seconds):
-        prefix, each = self.new_prefix(), self.COUNT // self.processes
+        prefix, each = new_prefix(), self.COUNT // self.processes
         readers = [Forked(self.read, self.server, prefix) for _ in range(self.processes)]
         writers = [Forked(self.write, self.server, prefix, each) for _ in range(self.processes)]
         for process in readers + writers:

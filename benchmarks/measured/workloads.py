@@ -4,7 +4,6 @@ What a measured process does, through the public methods of the layer only, so t
 A workload measures ``work(calls)``; ``begin()`` comes before each round, ``prepare(calls)`` before each ``work``.
 """
 import importlib
-import itertools
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ import weakref
 import msgpack
 import redis
 import several
+from several import new_prefix
 
 #: About 100 bytes when packed.
 MESSAGE = {"reply_channel": "http.response!abcdefgh", "path": "/", "text": "x" * 48}
@@ -20,13 +20,6 @@ MESSAGE = {"reply_channel": "http.response!abcdefgh", "path": "/", "text": "x" *
 #: No row is about full channels, nor about messages that expire.
 CAPACITY = 10000000
 EXPIRY = 3600
-
-_numbers = itertools.count()
-
-
-def new_prefix():
-    """A prefix for keys that no other workload has."""
-    return "benchmarks-%d-%d:" % (os.getpid(), next(_numbers))
 
 
 def make_layer(server, prefix, **options):
