@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 import os
 import signal
+import subprocess
 import sys
 from multiprocessing.pool import ThreadPool
 
@@ -56,6 +57,11 @@ class Server(Process):
             pass
         super(Server, self).kill()
 
+    def children(self):
+        """The process numbers of its workers, a set."""
+        listed = subprocess.check_output(["pgrep", "--parent", str(self.process.pid)], text=True)
+        return {int(pid) for pid in listed.split()}
+
     def reload(self):
         """Tell it to replace its workers without losing requests."""
         self.process.send_signal(signal.SIGHUP)
@@ -71,7 +77,7 @@ class WebServer(Server):
         url = "http://127.0.0.1:%d/%s" % (self.port, work[0])
         try:
             answer = requests.post(url, json=work[1:], timeout=PATIENCE)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # before or within its answer
             return None
         answer.raise_for_status()
         return answer.json()
@@ -99,7 +105,7 @@ class Gunicorn(WebServer):
 
     command = [
         sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--worker-class={kind}",
-        "--bind=127.0.0.1:{port}", "web:application",
+        "--bind=127.0.0.1:{port}", "--no-control-socket", "web:application",
     ]
 
 

@@ -201,7 +201,7 @@ def test_only_what_a_killed_worker_had_received_is_lost(server, layer):
 
 @on(WEB)
 def test_a_graceful_restart_loses_nothing(server, layer):
-    before = workers(server)
+    before = server.children()
     send_orders(layer, 200)
     under_way = server.begin([("forward",)] * 150)
     (_, first), = receive_within(layer, ["results"], PATIENCE)
@@ -209,7 +209,8 @@ def test_a_graceful_restart_loses_nothing(server, layer):
     under_way.results()
     numbers = sorted(message["n"] for message in [first] + left(layer, ["results", "orders"]))
     assert numbers == list(range(200))
-    until(lambda: workers(server).isdisjoint(before), "only new workers answer", PATIENCE)
+    until(lambda: server.children().isdisjoint(before), "all workers are new", PATIENCE)
+    assert workers(server)
 
 
 # Workers whose threads are greenlets.
