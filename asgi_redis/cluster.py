@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
 from .core import BaseRedisChannelLayer
-from .server.connections import check_client_options, client_for_address, connect_options, is_client, site_options
+from .server.clients import check_client_options, client_for_address, connect_options, is_client, site_options
 from .server.forks import PerProcess
 from .server.options import check_tls
 from .server.shard import Place

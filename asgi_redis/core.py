@@ -23,7 +23,7 @@ from .delivery.receiver import Receiver
 from .delivery.sender import Sender
 from .names import Names, random_text
 from .server.breaker import copied
-from .server.connections import (
+from .server.clients import (
     check_client_options,
     client_for_address,
     client_for_url,

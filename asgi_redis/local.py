@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from .core import BaseRedisChannelLayer, RedisChannelLayer
 from .delivery.losses import dropped_group_messages
 from .ipc import ipc_layer
-from .server.connections import is_outage
+from .server.clients import is_outage
 from .server.times import monotonic
 from .server.waiting import Waiter
 

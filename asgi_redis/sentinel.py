@@ -8,7 +8,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .checks import check_address, check_list, check_positive
 from .core import BaseRedisChannelLayer
-from .server.connections import REDIS_PY, client_for_address, connect_options, is_outage
+from .server.clients import REDIS_PY, client_for_address, connect_options, is_outage
 from .server.options import check_options
 from .server.shard import Place
 from .server.times import monotonic

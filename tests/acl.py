@@ -10,7 +10,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from asgi_redis.server.connections import REDIS_PY, call
+from asgi_redis.server.clients import REDIS_PY, call
 
 PAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "deploying.rst")
 

@@ -13,7 +13,7 @@ import time
 
 import redis
 
-from asgi_redis.server.connections import call
+from asgi_redis.server.clients import call
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import acl

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
 from asgi_redis.delivery.pops import OpenPop
-from asgi_redis.server.connections import REDIS_PY, call
+from asgi_redis.server.clients import REDIS_PY, call
 from asgi_redis.tools.check.servers import Server
 from asgi_redis.tools.stats.collect import collect
 

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, codec
 from asgi_redis.core import BaseRedisChannelLayer
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers

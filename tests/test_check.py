@@ -14,7 +14,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from asgi_redis import RedisChannelLayer, cluster
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.check import messages as check_messages
 from asgi_redis.tools.check.permissions import is_about_keys, permissions
 from asgi_redis.tools.embedded import Server, free_port

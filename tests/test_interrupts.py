@@ -133,8 +133,9 @@ def is_in(place, frame):
     return False
 
 
-#: Where a receive looks for messages, and where it begins to wait for them.
+#: Where a receive looks for messages, where it begins to wait for them, and where it reads what it has popped.
 LOOK, WAIT = ("asgi_redis.delivery.receiver", "_ask"), ("asgi_redis.server.waiting", "start")
+RESULT = "asgi_redis.server.waiting", "result"
 
 
 # A process that is told to end has no time to look for them later.
@@ -184,15 +185,24 @@ def test_a_second_interrupt_while_a_message_goes_back_does_not_lose_it(make_laye
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
-def test_an_interrupt_that_closed_the_connection_is_the_error_that_the_caller_sees(make_layer, error):
-    """redis-py closes a connection if it is interrupted itself."""
-    layer = make_layer()
+def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, error):
+    layer, other = make_layer(), make_layer()
+    layer.receive(["normal"])  # connected
 
-    def close():
-        for entry in list(layer._parts.pops._entries.values()):
-            entry.blocking._connection.disconnect()
+    def look(frame, event, function):
+        if event == "c_return" and function.__name__ == "sendall" and is_in(WAIT, frame):
+            other.send("normal", {"n": 1})
+        elif event == "call" and frame.f_code.co_name == "parse" and is_in(RESULT, frame):
+            sys.setprofile(None)
+            raise error()
 
-    interrupted_after_sending(WAIT, lambda: layer.receive(["normal"], block=True), close, error)
+    sys.setprofile(look)
+    try:
+        with pytest.raises(error):
+            layer.receive(["normal"], block=True)
+    finally:
+        sys.setprofile(None)
+    assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
 # While it connects. To a server with a password, and a database of its own: what is half made is refused there, or

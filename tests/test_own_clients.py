@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from redis.sentinel import Sentinel
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import acl, servers
@@ -104,6 +104,11 @@ def test_a_unix_socket(tmpdir):
 @pytest.mark.skipif(REDIS_PY < (5, 0), reason="redis-py before 5 knows only RESP 2")
 def test_a_client_that_speaks_resp_3(server):
     assert_delivers(RedisChannelLayer(hosts=[client_of(server, protocol=3)]))
+
+
+@pytest.mark.skipif(REDIS_PY < (5, 0), reason="redis-py before 5 knows only RESP 2")
+def test_resp_3_is_not_used(server):
+    assert_delivers(RedisChannelLayer(hosts=[server.url], connection_kwargs={"protocol": 3}))
 
 
 def test_connections_are_of_its_class_with_its_arguments(recorded):

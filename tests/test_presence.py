@@ -10,7 +10,7 @@ import redis
 
 from asgi_redis import __version__
 from asgi_redis.delivery import presence
-from asgi_redis.server.connections import call
+from asgi_redis.server.clients import call
 
 from . import servers
 from .troubles import Worker

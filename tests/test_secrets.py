@@ -16,7 +16,7 @@ from asgi_redis import (
     RedisSentinelChannelLayer,
     cluster,
 )
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers

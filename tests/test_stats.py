@@ -10,7 +10,7 @@ import time
 import pytest
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.server.connections import call
+from asgi_redis.server.clients import call
 from asgi_redis.tools.embedded import Server, free_port
 from asgi_redis.tools.stats import run as stats_run
 from asgi_redis.tools.stats import scan, text

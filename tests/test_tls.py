@@ -16,7 +16,7 @@ from twisted.internet import defer, threads
 from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer, RedisSentinelChannelLayer
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server
 
 from . import servers

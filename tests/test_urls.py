@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server, free_port
 
 from . import servers

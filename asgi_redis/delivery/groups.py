@@ -10,7 +10,7 @@ import time
 from redis.exceptions import RedisError
 
 from ..server import resp, scripts, times
-from ..server.connections import is_outage
+from ..server.clients import is_outage
 from ..server.keys import ALL_CHANNELS, CHANNEL_FULL_COUNT, MESSAGES_COUNT
 from ..server.session import digits
 from .losses import dropped_group_messages

@@ -8,7 +8,7 @@ import threading
 from redis.exceptions import RedisError
 
 from ..server import scripts, times
-from ..server.connections import is_outage
+from ..server.clients import is_outage
 from ..server.keys import random_name
 from ..server.times import monotonic
 from ..server.waiting import BlockingPop

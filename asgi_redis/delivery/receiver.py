@@ -8,7 +8,7 @@ from redis.exceptions import RedisError, ResponseError
 from ..codec import WrongKeys
 from ..server import resp, scripts, times
 from ..server.breaker import Breaker
-from ..server.connections import is_outage
+from ..server.clients import is_outage
 from ..server.keys import DROPPED_COUNT
 from ..server.session import digits
 from ..server.times import monotonic

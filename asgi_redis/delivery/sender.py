@@ -4,7 +4,7 @@ from __future__ import unicode_literals
 from redis.exceptions import RedisError
 
 from ..server import resp, scripts, times
-from ..server.connections import is_outage
+from ..server.clients import is_outage
 from ..server.keys import ALL_CHANNELS, MESSAGES_COUNT
 from ..server.session import digits
 

@@ -6,7 +6,7 @@ import logging
 from redis.exceptions import RedisError, ResponseError
 
 from ..server import scripts
-from ..server.connections import is_outage
+from ..server.clients import is_outage
 from ..server.keys import (
     ALL_CHANNELS,
     CHANNEL_FULL_COUNT,

@@ -4,7 +4,6 @@ from __future__ import unicode_literals
 from redis.exceptions import ResponseError
 
 from . import resp, times
-from .connections import timed_out
 from .keys import random_name
 
 #: How many digits a number has in message keys and in commands.
@@ -39,7 +38,7 @@ class Session(object):
         #: When the number's life is renewed next, by ``times.monotonic``, and how much later the time after that.
         self.renew_at = 0
         self.life = keys.session_ms / 4000.0
-        #: redis-py's connection. None during a call, so that an interrupted call leaves no connection with a reply that
+        #: A ``Connection``. None during a call, so that an interrupted call leaves no connection with a reply that
         #: is half read.
         self.connection = None
         #: From when on the connection counts as idle, and is checked before its next use. ``times.monotonic``.
@@ -65,15 +64,13 @@ class Session(object):
         """
         connection, self.connection = self.connection, None
         try:
-            connection.send_packed_command([command] if type(command) is bytes else command)
-            reply = connection.read_response()
+            connection.send(command)
+            reply = connection.read()
         except ResponseError:
             self.connection = connection
             raise
-        except BaseException as error:
-            connection.disconnect()
-            if timed_out(error) is not error:
-                raise timed_out(error)
+        except BaseException:
+            connection.close()
             raise
         self.connection = connection
         return reply
@@ -81,7 +78,7 @@ class Session(object):
     def close(self):
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.disconnect()
+            connection.close()
 
 
 def digits(number):

@@ -11,7 +11,8 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from . import resp, scripts, times
 from .breaker import Breaker
-from .connections import abandon, address_of, can_read, connect, is_outage, set_timeout, site_options, with_address
+from .clients import address_of, is_outage, site_options, with_address
+from .connection import connect
 from .keys import ORIGIN_MS, random_name
 from .session import Session
 
@@ -145,7 +146,7 @@ class Shard(object):
         """Leave all connections to the process that this one was forked from."""
         for session in self._sessions:
             if session.connection is not None:
-                abandon(session.connection)
+                session.connection.abandon()
 
     # Calls.
 
@@ -187,12 +188,12 @@ class Shard(object):
         try:
             session.sent = False
             self.prepare(session, patience)
-            set_timeout(session.connection, patience)
+            session.connection.set_timeout(patience)
             try:
                 reply = session.ask(command)
             except NoScriptError:
                 reply = session.ask(scripts.whole(command))
-            set_timeout(session.connection, self._reply_timeout())
+            session.connection.set_timeout(self._reply_timeout())
             return reply
         except BaseException:
             session.close()
@@ -215,11 +216,8 @@ class Shard(object):
         """Give ``session`` a connection that is intact, as far as can be told without asking the server."""
         connection = session.connection
         if connection is not None:
-            try:
-                if not can_read(connection, 0) and self.place.check(connection):
-                    return
-            except (RedisError, EnvironmentError, ValueError):
-                pass  # its other end is closed
+            if not connection.can_read() and self.place.check(connection.redis_py):
+                return
             session.close()
         self.connect(session, patience)
 
@@ -238,7 +236,7 @@ class Shard(object):
             origin = session.ask(command)
         except NoScriptError:
             origin = session.ask(scripts.whole(command))
-        set_timeout(session.connection, timeout)
+        session.connection.set_timeout(timeout)
         if self.breaker.error is not None:
             self.breaker.succeeded()
         self._note_origin(origin)
@@ -306,11 +304,11 @@ class Shard(object):
         if session.connection is None:
             patience = max(min(self.breaker.time_left(began), 0.5), 0.1)
             self.connect(session, patience)
-            set_timeout(session.connection, patience)
+            session.connection.set_timeout(patience)
         session.sent = True
         reply = session.ask(command)
         if patience:
-            set_timeout(session.connection, self._reply_timeout())
+            session.connection.set_timeout(self._reply_timeout())
         return reply
 
     def _reply_timeout(self):
@@ -369,14 +367,14 @@ def ask_this_once(client, options, command):
     connection = connect(client, options)
     try:
         for attempt in (command, scripts.whole(command)):
-            connection.send_packed_command([resp.command("ASKING") + attempt])
-            connection.read_response()
+            connection.send(resp.command("ASKING") + attempt)
+            connection.read()
             try:
-                return connection.read_response()
+                return connection.read()
             except NoScriptError:
                 pass
     finally:
-        connection.disconnect()
+        connection.close()
 
 
 class Shards(object):

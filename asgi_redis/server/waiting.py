@@ -3,10 +3,9 @@ from __future__ import unicode_literals
 
 import threading
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import TimeoutError
 
 from . import resp, scripts, times
-from .connections import can_read, send_blocking
 from .keys import WAKE_MS
 from .sockets import pair, readable
 
@@ -86,7 +85,7 @@ class BlockingPop(object):
             self.shard.prepare(self._session)
         # The session has no connection until this one is known to be intact.
         self._connection, self._session.connection = self._session.connection, None
-        send_blocking(self._connection, self._command)
+        self._connection.send(self._command)
 
     @property
     def is_open(self):
@@ -94,22 +93,17 @@ class BlockingPop(object):
         return self._connection is not None
 
     def fileno(self):
-        return self._connection._sock.fileno()
+        return self._connection.fileno()
 
     def has_reply(self, seconds=0):
         """Return True if ``result`` would return or raise within ``seconds``."""
-        try:
-            return can_read(self._connection, seconds)
-        except (RedisError, EnvironmentError, ValueError, AttributeError) as error:
-            # redis-py may have closed its end already, and ``result`` would then fail with another error.
-            self._error = ConnectionError("Connection ended during a blocking pop: %s" % error)
-            return True
+        return self._error is not None or self._connection.can_read(seconds)
 
     def result(self):
         """Return ``[queue key, message key]``, or None if the pop timed out or was ended. redis-py's errors."""
         if self._error is not None:
             raise self._error
-        reply = self._connection.read_response()
+        reply = self._connection.read()
         self._session.connection, self._connection = self._connection, None
         self.shard.give_back(self._session)
         return None if reply and reply[0] == self._wake_key else reply
@@ -126,7 +120,7 @@ class BlockingPop(object):
         if self._session is not None:
             connection, self._connection = self._connection, None
             if connection is not None:
-                connection.disconnect()
+                connection.close()
             session, self._session = self._session, None
             self.shard.retire(session)
 

@@ -3,7 +3,7 @@ from __future__ import unicode_literals
 
 from ..codec import BadMessage
 from ..delivery.presence import EVERY, MOST_CHANNELS
-from ..server.connections import address_of, call, with_address
+from ..server.clients import address_of, call, with_address
 from ..server.keys import literal
 from ..server.times import monotonic
 from ..server.urls import without_password

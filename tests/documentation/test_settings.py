@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from asgi_redis import cluster
-from asgi_redis.server.connections import call
+from asgi_redis.server.clients import call
 
 from ..servers import Cluster, Sentinels
 from .blocks import name_of, of_kind

@@ -8,7 +8,7 @@ import time
 
 from redis.exceptions import ResponseError
 
-from asgi_redis.server.connections import call
+from asgi_redis.server.clients import call
 from asgi_redis.tools.embedded import Server
 
 from .. import servers, troubles

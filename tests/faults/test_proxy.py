@@ -8,7 +8,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, TimeoutError
 
-from asgi_redis.server.connections import call, client_for_address
+from asgi_redis.server.clients import call, client_for_address
 
 from .. import servers
 from ..patience import AT_ONCE

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.server.connections import REDIS_PY
+from asgi_redis.server.clients import REDIS_PY
 from asgi_redis.tools.embedded import Server
 
 from .. import acl

@@ -1,12 +1,8 @@
-"""redis-py: its clients, connections and errors. All differences between its versions are dealt with here."""
+"""redis-py: its clients and errors. All differences between its versions are dealt with here."""
 from __future__ import unicode_literals
 
-import errno
-import os
 import re
 import socket
-import ssl
-import struct
 
 import redis
 import six
@@ -16,7 +12,6 @@ from redis.sentinel import MasterNotFoundError
 
 from . import resp, times
 from .options import check_tls, own_retries
-from .sockets import readable
 from .urls import parse_url, url_of, without_password
 
 try:
@@ -57,9 +52,6 @@ KEEPALIVE = {
     if hasattr(socket, name)
 }
 
-#: What redis-py's error says once the system's timeout is over.
-TIMED_OUT = os.strerror(errno.EAGAIN)
-
 #: How Python says that a class does not know an argument.
 UNKNOWN_OPTION = re.compile("unexpected keyword argument (\\S+)")
 
@@ -96,8 +88,8 @@ def connect_options(options, scheme="redis"):
     Return the keyword arguments for a redis-py client: ``options``, and the defaults of this layer.
 
     redis-py's retries are off: the layer repeats commands itself, because only it can tell which may be repeated. The
-    protocol is RESP 2, because every server speaks it. ``scheme``: the URL's; a unix socket takes no option but a
-    timeout.
+    protocol is RESP 2, whatever ``options`` say, because every server speaks it, and ``resp.parse`` no other.
+    ``scheme``: the URL's; a unix socket takes no option but a timeout.
     """
     defaults = {"socket_timeout": times.SOCKET_TIMEOUT}
     if scheme != "unix":
@@ -106,7 +98,7 @@ def connect_options(options, scheme="redis"):
     if Retry is not None:
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):
-        defaults["protocol"] = 2
+        options = dict(options, protocol=2)
         # redis-py must not tell the server its name and version: that is two round trips for each connection. Over TLS
         # it must: the clients of 8.1 with hiredis take session tickets for an unread reply, until they have read one.
         if scheme != "rediss" and not options.get("ssl"):
@@ -178,99 +170,16 @@ def site_options(options):
     """
     Return the keyword arguments of this layer's connections like those of a site's own client, which have ``options``.
 
-    Timeouts that the client leaves open are the layer's, and redis-py's default retries are off.
+    Timeouts that the client leaves open are the layer's, redis-py's default retries are off, and the protocol is RESP 2.
     """
     options = dict(options)
     defaults = connect_options({}, "unix" if "path" in options else "redis")
     for name in ("socket_timeout", "socket_connect_timeout"):
         if options.get(name) is None and name in defaults:
             options[name] = defaults[name]
-    if "retry" in defaults:
-        options["retry"] = defaults["retry"]
+    options.update((name, defaults[name]) for name in ("retry", "protocol") if name in defaults)
+    options.pop("maint_notifications_config", None)  # redis-py 8 refuses it with RESP 2
     return options
-
-
-# Connections.
-
-
-def connect(client, options, patience=None, timeout=None):
-    """
-    Open and return a new connection like those of ``client``'s pool. redis-py's errors, with the server's address.
-
-    ``options``: its keyword arguments. ``patience``: how long each step of connecting may take, in seconds (default:
-    the timeouts in ``options``). ``timeout``: how long replies may take afterwards (default likewise).
-    """
-    options = dict(options)
-    if patience is not None and "path" not in options:
-        options["socket_connect_timeout"] = patience
-    if patience is not None or timeout is not None:
-        options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
-    connection = client.connection_pool.connection_class(**options)
-    try:
-        connection.connect()
-        set_timeout(connection, options.get("socket_timeout") if timeout is None else timeout)
-    except ssl.CertificateError as error:  # before Python 3.7 a ValueError, which redis-py does not catch
-        connection.disconnect()
-        raise with_address(ConnectionError(str(error)), client)
-    except BaseException as error:
-        # An interrupted handshake leaves a connection that looks intact, but is not logged in.
-        connection.disconnect()
-        with_address(error, client)
-        raise
-    return connection
-
-
-def set_timeout(connection, seconds):
-    """Let reading and writing take ``seconds`` at most; None: for ever."""
-    connection.socket_timeout = seconds
-    if type(connection._sock).__module__ == "socket" and os.name == "posix":
-        # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
-        # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
-        timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
-        connection._sock.settimeout(None)
-        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
-    else:
-        connection._sock.settimeout(seconds)
-
-
-def timed_out(error):
-    """``error``; if it says that the system's timeout is over, redis-py's error for that."""
-    if isinstance(error, ConnectionError) and TIMED_OUT in str(error):
-        return TimeoutError("Timeout reading from socket")
-    return error
-
-
-def abandon(connection):
-    """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
-    if connection._sock is not None:
-        connection._sock.close()
-        connection._sock = None
-
-
-def send_blocking(connection, command):
-    """
-    Send a packed command whose reply must be read even if an exception interrupts this: redis-py would then close the
-    connection, and what the server popped for it would be lost. redis-py's errors.
-    """
-    try:
-        connection._sock.sendall(command)
-    except EnvironmentError as error:
-        connection.disconnect()
-        raise timed_out(ConnectionError("Error while writing to socket: %s" % error))
-
-
-def can_read(connection, timeout):
-    """
-    Return True if a reply, or the end of the connection, can be read within ``timeout`` seconds. ConnectionError if
-    redis-py has closed it, as it does if an exception interrupts it: it would now open another one, without a reply.
-    """
-    if connection._sock is None:
-        raise ConnectionError("It was closed")
-    if REDIS_PY >= (3, 0):
-        return connection.can_read(timeout)
-    # Its own can_read uses select(), which fails on file numbers above 1023, and on signals.
-    return connection._parser.can_read() or bool(readable([connection._sock], timeout))
 
 
 def call(client, *command):

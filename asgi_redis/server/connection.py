@@ -1,0 +1,156 @@
+"""One connection to a server. redis-py opens it; from then on it is used without redis-py."""
+from __future__ import unicode_literals
+
+import errno
+import os
+import socket
+import ssl
+import struct
+
+from redis.exceptions import ConnectionError, TimeoutError
+
+from . import resp
+from .clients import with_address
+from .sockets import readable
+from .times import monotonic
+
+#: How many bytes are read at once.
+CHUNK = 65536
+
+
+class Connection(object):
+    """
+    Sends packed commands, and reads their replies, one after the other.
+
+    redis-py's parsers would take up to a third of the time of a call. And they close a connection if an exception, for
+    example of a signal handler, interrupts them; here, a ``read`` that was interrupted can be called again.
+
+    ``redis_py``: redis-py's connection, which has connected.
+    """
+
+    __slots__ = ("redis_py", "_socket", "_is_tls", "_data")
+
+    def __init__(self, redis_py):
+        self.redis_py = redis_py
+        self._socket = redis_py._sock
+        self._is_tls = hasattr(self._socket, "pending")
+        #: What was received, but not returned yet.
+        self._data = b""
+
+    def set_timeout(self, seconds):
+        """Let reading and writing take ``seconds`` at most; None: for ever."""
+        if type(self._socket).__module__ == "socket" and os.name == "posix":
+            # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
+            # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
+            timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
+            self._socket.settimeout(None)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        else:
+            self._socket.settimeout(seconds)
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def send(self, command):
+        """Send a packed command, bytes or a list of bytes. redis-py's errors."""
+        try:
+            if type(command) is list:
+                for part in command:
+                    self._socket.sendall(part)
+            else:
+                self._socket.sendall(command)
+        except EnvironmentError as error:
+            raise explained(error, "writing to")
+
+    def read(self):
+        """Return the next reply: bytes, an integer, None or a list of these. redis-py's errors."""
+        if not self._data:
+            self._receive(CHUNK)
+        while True:
+            reply, end = resp.parse(self._data)
+            if end <= len(self._data):
+                break
+            self._receive(max(end - len(self._data), CHUNK))
+        self._data = self._data[end:]
+        if type(reply) is resp.Error:
+            raise self.redis_py._parser.parse_error(str(reply))
+        return reply
+
+    def _receive(self, size):
+        try:
+            data = self._socket.recv(size)
+        except EnvironmentError as error:
+            if error.errno != errno.EINTR:  # before Python 3.5, the caller must try again
+                raise explained(error, "reading from")
+            return
+        if not data:
+            raise ConnectionError("Connection closed by server.")
+        self._data += data
+
+    def can_read(self, seconds=0):
+        """Return True if ``read`` would return or raise within ``seconds``, or at least receive a part of the reply."""
+        if self._data or not self._is_tls:
+            return bool(self._data or readable([self._socket], seconds))
+        deadline = monotonic() + seconds
+        while self._socket.pending() or readable([self._socket], max(deadline - monotonic(), 0)):
+            if self._receive_now():
+                return True
+        return False
+
+    def _receive_now(self):
+        """Receive without waiting. Return False if there was nothing for the reader, such as the tickets of TLS."""
+        timeout = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            self._data += self._socket.recv(CHUNK)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except EnvironmentError:
+            pass  # ``read`` raises it again
+        finally:
+            self._socket.settimeout(timeout)
+        return True
+
+    def close(self):
+        self.redis_py.disconnect()
+
+    def abandon(self):
+        """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
+        self._socket.close()
+        self.redis_py._sock = None
+
+
+def explained(error, doing):
+    """Return redis-py's error for ``error`` of a socket."""
+    if isinstance(error, socket.timeout) or error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return TimeoutError("Timeout %s socket" % doing)
+    return ConnectionError("Error while %s socket: %s" % (doing, error))
+
+
+def connect(client, options, patience=None, timeout=None):
+    """
+    Return a new ``Connection`` like those of ``client``'s pool. redis-py's errors, with the server's address.
+
+    ``options``: its keyword arguments. ``patience``: how long each step of connecting may take, in seconds (default:
+    the timeouts in ``options``). ``timeout``: how long replies may take afterwards (default likewise).
+    """
+    options = dict(options)
+    if patience is not None and "path" not in options:
+        options["socket_connect_timeout"] = patience
+    if patience is not None or timeout is not None:
+        options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
+    connection = client.connection_pool.connection_class(**options)
+    try:
+        connection.connect()
+        opened = Connection(connection)
+        opened.set_timeout(options.get("socket_timeout") if timeout is None else timeout)
+    except ssl.CertificateError as error:  # before Python 3.7 a ValueError, which redis-py does not catch
+        connection.disconnect()
+        raise with_address(ConnectionError(str(error)), client)
+    except BaseException as error:
+        # An interrupted handshake leaves a connection that looks intact, but is not logged in.
+        connection.disconnect()
+        with_address(error, client)
+        raise
+    return opened
