@@ -170,7 +170,7 @@ def site_options(options):
     """
     Return the keyword arguments of this layer's connections like those of a site's own client, which have ``options``.
 
-    Timeouts that the client leaves open are the layer's, redis-py's default retries are off, and the protocol is RESP 2.
+    Timeouts that the client leaves open are the layer's, redis-py's default retries are off, and it speaks RESP 2.
     """
     options = dict(options)
     defaults = connect_options({}, "unix" if "path" in options else "redis")
