@@ -135,7 +135,7 @@ def is_in(place, frame):
 
 #: Where a receive looks for messages, where it begins to wait for them, and where it reads what it has popped.
 LOOK, WAIT = ("asgi_redis.delivery.receiver", "_ask"), ("asgi_redis.server.waiting", "start")
-RESULT = "asgi_redis.server.waiting", "result"
+RESULT = "asgi_redis.delivery.pops", "result"
 
 
 # A process that is told to end has no time to look for them later.
@@ -185,14 +185,16 @@ def test_a_second_interrupt_while_a_message_goes_back_does_not_lose_it(make_laye
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
-def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, error):
+@pytest.mark.parametrize("place", ["read", "parse", "finish"])
+def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, error, place):
+    """``place``: the function that is interrupted as it returns."""
     layer, other = make_layer(), make_layer()
     layer.receive(["normal"])  # connected
 
     def look(frame, event, function):
         if event == "c_return" and function.__name__ == "sendall" and is_in(WAIT, frame):
             other.send("normal", {"n": 1})
-        elif event == "call" and frame.f_code.co_name == "parse" and is_in(RESULT, frame):
+        elif event == "return" and frame.f_code.co_name == place and is_in(RESULT, frame):
             sys.setprofile(None)
             raise error()
 

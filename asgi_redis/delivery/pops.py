@@ -110,13 +110,14 @@ class OpenPops(object):
     def result(self, entry):
         """Return the ``result`` of a blocking pop, and strike its entry out if that is None. redis-py's errors."""
         try:
-            popped = entry.blocking.result()
+            entry.popped = popped = entry.blocking.result()
         except RedisError as error:
             entry.shard.place.follow(error)
             entry.blocking.close()
             entry.blocking = None
             raise
-        entry.blocking, entry.popped = None, popped
+        blocking, entry.blocking = entry.blocking, None
+        blocking.finish()
         if popped is None:
             self.strike_out(entry)
         return popped

@@ -20,10 +20,10 @@ CHUNK = 65536
 
 class Connection(object):
     """
-    Sends packed commands, and reads their replies, one after the other.
+    Sends one packed command at a time, and reads the reply.
 
     redis-py's parsers would take up to a third of the time of a call. And they close a connection if an exception, for
-    example of a signal handler, interrupts them; here, a ``read`` that was interrupted can be called again.
+    example of a signal handler, interrupts them; here, ``read`` can be called again, until the next command is sent.
 
     ``redis_py``: redis-py's connection, which has connected.
     """
@@ -34,7 +34,7 @@ class Connection(object):
         self.redis_py = redis_py
         self._socket = redis_py._sock
         self._is_tls = hasattr(self._socket, "pending")
-        #: What was received, but not returned yet.
+        #: What was received since the last command was sent.
         self._data = b""
 
     def set_timeout(self, seconds):
@@ -52,8 +52,16 @@ class Connection(object):
     def fileno(self):
         return self._socket.fileno()
 
+    def ask(self, command):
+        """``send``, ``read``, and forget the reply, which may be large."""
+        self.send(command)
+        reply = self.read()
+        self._data = b""
+        return reply
+
     def send(self, command):
         """Send a packed command, bytes or a list of bytes. redis-py's errors."""
+        self._data = b""
         try:
             if type(command) is list:
                 for part in command:
@@ -64,7 +72,7 @@ class Connection(object):
             raise explained(error, "writing to")
 
     def read(self):
-        """Return the next reply: bytes, an integer, None or a list of these. redis-py's errors."""
+        """Return the reply: bytes, an integer, None or a list of these. redis-py's errors."""
         if not self._data:
             self._receive(CHUNK)
         while True:
@@ -72,7 +80,6 @@ class Connection(object):
             if end <= len(self._data):
                 break
             self._receive(max(end - len(self._data), CHUNK))
-        self._data = self._data[end:]
         if type(reply) is resp.Error:
             raise self.redis_py._parser.parse_error(str(reply))
         return reply
@@ -87,6 +94,11 @@ class Connection(object):
         if not data:
             raise ConnectionError("Connection closed by server.")
         self._data += data
+
+    def is_intact(self):
+        """Return False if the other end is closed, or has sent what nobody asked for, as far as is known now."""
+        self._data = b""
+        return not self.can_read()
 
     def can_read(self, seconds=0):
         """Return True if ``read`` would return or raise within ``seconds``, or at least receive a part of the reply."""

@@ -64,8 +64,7 @@ class Session(object):
         """
         connection, self.connection = self.connection, None
         try:
-            connection.send(command)
-            reply = connection.read()
+            reply = connection.ask(command)
         except ResponseError:
             self.connection = connection
             raise

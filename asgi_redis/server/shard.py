@@ -216,7 +216,7 @@ class Shard(object):
         """Give ``session`` a connection that is intact, as far as can be told without asking the server."""
         connection = session.connection
         if connection is not None:
-            if not connection.can_read() and self.place.check(connection.redis_py):
+            if connection.is_intact() and self.place.check(connection.redis_py):
                 return
             session.close()
         self.connect(session, patience)
@@ -367,10 +367,9 @@ def ask_this_once(client, options, command):
     connection = connect(client, options)
     try:
         for attempt in (command, scripts.whole(command)):
-            connection.send(resp.command("ASKING") + attempt)
-            connection.read()
+            connection.ask(resp.command("ASKING"))
             try:
-                return connection.read()
+                return connection.ask(attempt)
             except NoScriptError:
                 pass
     finally:

@@ -56,7 +56,7 @@ class Waiter(object):
 
 class BlockingPop(object):
     """
-    A BLPOP on a session of its own: ``start``, perhaps ``wake``, then ``result``.
+    A BLPOP on a session of its own: ``start``, perhaps ``wake``, then ``result`` and ``finish``, or ``close``.
 
     It also waits on a list that no other pop uses, in the slot of the queues; ``wake`` ends it by a push to that list.
     CLIENT UNBLOCK would need Redis 5, the connection's number, and a permission that most users lack; and if it reaches
@@ -89,7 +89,7 @@ class BlockingPop(object):
 
     @property
     def is_open(self):
-        """True while the reply is still to come."""
+        """True if the command may have been sent."""
         return self._connection is not None
 
     def fileno(self):
@@ -100,13 +100,19 @@ class BlockingPop(object):
         return self._error is not None or self._connection.can_read(seconds)
 
     def result(self):
-        """Return ``[queue key, message key]``, or None if the pop timed out or was ended. redis-py's errors."""
+        """
+        Return ``[queue key, message key]``, or None if the pop timed out or was ended; the same each time. redis-py's
+        errors.
+        """
         if self._error is not None:
             raise self._error
         reply = self._connection.read()
-        self._session.connection, self._connection = self._connection, None
-        self.shard.give_back(self._session)
         return None if reply and reply[0] == self._wake_key else reply
+
+    def finish(self):
+        """Give back the session, after a ``result``."""
+        self._session.connection = self._connection
+        self.shard.give_back(self._session)
 
     def wake(self):
         """End the pop on the server if it still waits, so that there is a ``result``. redis-py's errors."""
