@@ -14,7 +14,7 @@ from .clients import with_address
 from .sockets import readable
 from .times import monotonic
 
-#: How many bytes are read at once.
+#: How many bytes are received at once, unless more are known to come.
 CHUNK = 65536
 
 
@@ -74,26 +74,36 @@ class Connection(object):
     def read(self):
         """Return the reply: bytes, an integer, None or a list of these. redis-py's errors."""
         if not self._data:
-            self._receive(CHUNK)
+            self._data = self._receive()
         while True:
             reply, end = resp.parse(self._data)
-            if end <= len(self._data):
+            missing = end - len(self._data)
+            if missing <= 0:
                 break
-            self._receive(max(end - len(self._data), CHUNK))
+            self._receive_more(missing)
         if type(reply) is resp.Error:
             raise self.redis_py._parser.parse_error(str(reply))
         return reply
 
-    def _receive(self, size):
-        try:
-            data = self._socket.recv(size)
-        except EnvironmentError as error:
-            if error.errno != errno.EINTR:  # before Python 3.5, the caller must try again
-                raise explained(error, "reading from")
-            return
-        if not data:
-            raise ConnectionError("Connection closed by server.")
-        self._data += data
+    def _receive_more(self, least):
+        """Receive ``least`` bytes or more."""
+        chunks = [self._data]
+        while least > 0:
+            chunks.append(self._receive(max(least, CHUNK)))
+            least -= len(chunks[-1])
+        self._data = b"".join(chunks)
+
+    def _receive(self, most=CHUNK):
+        while True:
+            try:
+                chunk = self._socket.recv(most)
+            except EnvironmentError as error:
+                if error.errno != errno.EINTR:  # before Python 3.5, the caller must try again
+                    raise explained(error, "reading from")
+            else:
+                if not chunk:
+                    raise ConnectionError("Connection closed by server.")
+                return chunk
 
     def is_intact(self):
         """Return False if the other end is closed, or has sent what nobody asked for, as far as is known now."""
