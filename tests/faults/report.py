@@ -40,7 +40,8 @@ lost
 duplicated
    Messages that arrived twice; in brackets, how many of them the fault explains.
 out of order
-   Messages on ``?`` and ``!`` channels that arrived after a later message from the same writer.
+   Messages on ``?`` and ``!`` channels that arrived after a later message from the same writer; in brackets, how many
+   of them the fault explains.
 longest send
    The longest time, in seconds, until a send returned or raised.
 recovery
@@ -59,13 +60,14 @@ What a fault explains
 * A server that lost its data explains the loss of messages that were sent to it before.
 * A failover explains the loss of messages that were acknowledged less than {not_replicated} seconds before a replica
   became master, or before the old master was demoted, because it may continue to serve clients until then. It also
-  explains that a message received in that time arrives again. Redis acknowledges a write before it replicates it, so
-  sends and receives that did not reach the new master are undone. This also applies to a failover that is only a
-  consequence of the fault, for example because the master hung.
+  explains that a message received in that time arrives again, and that one sent in that time arrives late: if the old
+  master has restarted empty, its replica still has what was sent before. Redis acknowledges a write before it
+  replicates it, so sends and receives that did not reach the new master are undone. This also applies to a failover
+  that is only a consequence of the fault, for example because the master hung.
 
-Nothing else explains a loss. Nothing explains messages out of order, or a process that dies or hangs. If a proxy drops
-one reply in {cut_every}, that explains nothing either. A fault is marked "fails" if more is lost or duplicated than it
-explains.
+Nothing else explains a loss, or messages out of order. Nothing explains a process that dies or hangs. If a proxy drops
+one reply in {cut_every}, that explains nothing either. A fault is marked "fails" if more is lost, duplicated or out of
+order than it explains.
 
 
 What a fault may cost
@@ -112,7 +114,7 @@ def row(scenario, verdict):
         "%d" % verdict.acknowledged,
         with_explained(verdict.lost, verdict.unexplained),
         with_explained(verdict.repeated, verdict.duplicated),
-        "%d" % len(verdict.disordered),
+        with_explained(verdict.late, verdict.disordered),
         "%.2f" % verdict.longest_send,
         "never" if verdict.recovery is None else "%.2f" % verdict.recovery,
         "%d" % verdict.lines,

@@ -146,6 +146,14 @@ def test_a_failover_explains_what_was_not_replicated(harm, layer):
         assert (problems(record, harm, layer) == []) is explained
 
 
+def test_a_failover_explains_what_is_late(harm, layer):
+    harm.fails_over(layer.consistent_hash(SINGLE[0]), BEGAN, BEGAN + 1.5)
+    for number, explained in ((11, True), (12, False)):
+        record = full_record(leave_out=[(SINGLE[0], number)])
+        got(record, SINGLE[0], number)
+        assert (problems(record, harm, layer) == []) is explained
+
+
 def test_swallowed_replies_explain_nothing(harm, layer):
     harm.swallowed_messages = 2
     assert problems(full_record(leave_out=[(NORMAL, 5)]), harm, layer)[0].startswith("1 lost")

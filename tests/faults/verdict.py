@@ -43,6 +43,13 @@ class Harm(object):
         """Whether a message could come again that was first ``received`` then, by way of ``shards``."""
         return covers(self._not_replicated, shards, received, received)
 
+    def explains_disorder(self, shards, begun, ended):
+        """
+        Whether a message could be overtaken that was sent, from ``begun`` to ``ended``, by way of ``shards``: a replica
+        that takes over from a master which came back empty still has what was sent before.
+        """
+        return covers(self._not_replicated, shards, begun, ended)
+
 
 def covers(times, shards, begun, ended):
     return any(index in shards and begun <= until and ended >= since for index, since, until in times)
@@ -70,7 +77,8 @@ class Verdict(object):
         self.unexplained = [delivery for delivery in self.lost if not self._is_explained(delivery)]
         self.repeated = [delivery for delivery, times in record.got.items() if len(times) > 1]
         self.duplicated = [delivery for delivery in self.repeated if not self._may_come_again(delivery)]
-        self.disordered = [delivery for channel in CHANNELS if channel != NORMAL for delivery in self._late(channel)]
+        self.late = [delivery for channel in CHANNELS if channel != NORMAL for delivery in self._late(channel)]
+        self.disordered = [delivery for delivery in self.late if not self._may_be_late(delivery)]
         self.longest_send = max([ended - begun for begun, ended, _ in record.calls] or [0])
         self.recovery = self._recovery()
 
@@ -86,6 +94,10 @@ class Verdict(object):
 
     def _may_come_again(self, delivery):
         return self.harm.explains_repeat(self._shards(delivery.channel), self.record.got[delivery][0])
+
+    def _may_be_late(self, delivery):
+        times = self.record.sent.get(delivery)  # none if its send raised
+        return bool(times) and self.harm.explains_disorder(self._shards(delivery.channel), *times)
 
     def _late(self, channel):
         """What arrived on ``channel`` after something that the same writer had sent later. Repeats don't count."""
@@ -115,14 +127,15 @@ class Verdict(object):
 
     def __str__(self):
         return (
-            "%d acknowledged, %d raised, %d lost (%d unexplained), %d repeated (%d unexplained), %d out of order, "
-            "longest send %.2f s, whole again after %s s, swallowed %s with %d messages, %d bodies left behind; "
-            "in %.1f s %d lines logged, %d commands (limit %d), %d messages, CPU seconds %s (limit of each %.1f)"
+            "%d acknowledged, %d raised, %d lost (%d unexplained), %d repeated (%d unexplained), "
+            "%d out of order (%d unexplained), longest send %.2f s, whole again after %s s, "
+            "swallowed %s with %d messages, %d bodies left behind; in %.1f s %d lines logged, %d commands (limit %d), "
+            "%d messages, CPU seconds %s (limit of each %.1f)"
         ) % (
             self.acknowledged, self.raised, len(self.lost), len(self.unexplained), len(self.repeated),
-            len(self.duplicated), len(self.disordered), self.longest_send, self.recovery, dict(self.harm.swallowed),
-            self.harm.swallowed_messages, self.left_behind, self.costs.seconds, self.lines, self.costs.commands,
-            self.costs.most_commands(self.record), self.costs.messages(self.record),
+            len(self.duplicated), len(self.late), len(self.disordered), self.longest_send, self.recovery,
+            dict(self.harm.swallowed), self.harm.swallowed_messages, self.left_behind, self.costs.seconds, self.lines,
+            self.costs.commands, self.costs.most_commands(self.record), self.costs.messages(self.record),
             ", ".join("%s %.1f" % pair for pair in sorted(self.costs.cpu.items())), self.costs.most_cpu(self.record),
         )
 
