@@ -1,14 +1,10 @@
 """How costs grow with sizes: ``python -m benchmarks.growth --help``."""
-import argparse
 import math
-import signal
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
-from . import report
+from . import commands, report
 from .environments import THIS, progress, python
-from .errors import CannotMeasure
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer, Side
 
@@ -109,33 +105,28 @@ def measure(curve, measurer, rounds):
 
 
 def table(results):
-    """The curves as a table in reStructuredText. ``results``: as ``main`` writes them to JSON."""
+    """The curves as a table in reStructuredText. ``results``: as of ``run``."""
     head = ["cost of", "with", "us a call", "exponent", "wanted", "verdict"]
     rows = [[
         result["title"], result["size"],
         ", ".join(f"{size:,}: {report.figure(cost)}" for size, cost in result["points"]),
         f"{result['exponent']:.2f}", f"<= {result['most']:g}", result["verdict"],
-    ] for result in results]
+    ] for result in results["curves"]]
     return report.grid(head, rows)
 
 
 def arguments(words=None):
-    parser = argparse.ArgumentParser(
-        prog=COMMAND,
-        description="Measures how costs grow with sizes. The exit status is 1 if an exponent is larger than wanted, 2 "
-        "if something to measure with is missing.",
+    parser = commands.parser(
+        COMMAND,
+        "Measures how costs grow with sizes. The exit status is 1 if an exponent is larger than wanted, 2 if something "
+        "to measure with is missing.",
     )
-    parser.add_argument("--curves", metavar="NAME,NAME", help="these only: " + ", ".join(c.name for c in CURVES))
+    commands.add_names(parser, "--curves", [curve.name for curve in CURVES])
     parser.add_argument("--most", type=int, metavar="SIZE", help="leave out sizes above this")
     parser.add_argument("--rounds", type=int, default=4, help="how often each size is measured (default 4)")
     parser.add_argument("--seconds", type=float, default=0.05, help="how long a round measures (default 0.05)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for benchmarks.page")
     options = parser.parse_args(words)
-    names = options.curves.split(",") if options.curves else [curve.name for curve in CURVES]
-    unknown = [name for name in names if name not in {curve.name for curve in CURVES}]
-    if unknown:
-        parser.error(f"there is no curve {', '.join(unknown)}")
-    options.chosen = [curve for curve in CURVES if curve.name in names]
+    options.chosen = [curve for curve in CURVES if curve.name in options.curves]
     if options.most:
         options.chosen = [
             curve._replace(sizes=tuple(size for size in curve.sizes if size <= options.most))
@@ -160,21 +151,12 @@ def run(options):
             versions = dict(measurer.versions()[THIS, "newest"], server=servers.version())
         finally:
             measurer.stop()
-    return results, versions
+    return {"curves": results}, versions
 
 
 def main(words=None):
-    options = arguments(words)
-    signal.signal(signal.SIGTERM, lambda *received: sys.exit("Terminated."))  # so that servers are stopped
-    try:
-        results, versions = run(options)
-    except CannotMeasure as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(table(results))
-    if options.json:
-        report.save(options.json, COMMAND, versions, table(results), curves=results)
-    return 1 if any(result["verdict"] == "missed" for result in results) else 0
+    results = commands.perform(COMMAND, arguments(words), run, table)
+    return 1 if any(result["verdict"] == "missed" for result in results["curves"]) else 0
 
 
 if __name__ == "__main__":

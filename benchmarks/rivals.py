@@ -1,14 +1,10 @@
 """This project beside other layers: ``python -m benchmarks.rivals --help``."""
-import argparse
-import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
-from . import report
+from . import commands, report
 from .environments import RELEASE, THIS, code_folder, progress, python, variables
-from .errors import CannotMeasure
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer, Side
 
@@ -155,23 +151,16 @@ def table(results, rivals):
 
 
 def arguments(words=None):
-    parser = argparse.ArgumentParser(
-        prog=COMMAND,
-        description="Measures this project, release 1.4.3, channels_redis, asgi_ipc and redis-py in one run.",
+    parser = commands.parser(
+        COMMAND, "Measures this project, release 1.4.3, channels_redis, asgi_ipc and redis-py in one run."
     )
-    parser.add_argument("--rows", metavar="NAME,NAME", help="these only: " + ", ".join(row.name for row in ROWS))
-    parser.add_argument("--rivals", metavar="NAME,NAME", help="these only: " + ", ".join(r.name for r in RIVALS))
+    commands.add_names(parser, "--rows", [row.name for row in ROWS])
+    commands.add_names(parser, "--rivals", [rival.name for rival in RIVALS])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default 5)")
     parser.add_argument("--seconds", type=float, default=0.05, help="how long a turn measures (default 0.05)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here, for benchmarks.page")
     options = parser.parse_args(words)
-    for name, known in (("rows", ROWS), ("rivals", RIVALS)):
-        names = [item.name for item in known]
-        wanted = (getattr(options, name) or ",".join(names)).split(",")
-        unknown = [word for word in wanted if word not in names]
-        if unknown:
-            parser.error(f"there is no {', '.join(unknown)} among the {name}")
-        setattr(options, name, [item for item in known if item.name in wanted])
+    options.rows = [row for row in ROWS if row.name in options.rows]
+    options.rivals = [rival for rival in RIVALS if rival.name in options.rivals]
     return options
 
 
@@ -194,21 +183,12 @@ def run(options):
         finally:
             for measurer in measurers.values():
                 measurer.stop()
-    return results, versions
+    return {"rows": results}, versions
 
 
 def main(words=None):
     options = arguments(words)
-    signal.signal(signal.SIGTERM, lambda *received: sys.exit("Terminated."))  # so that servers are stopped
-    try:
-        results, versions = run(options)
-    except CannotMeasure as error:
-        print(error, file=sys.stderr)
-        return 2
-    shown = table(results, options.rivals)
-    print(shown)
-    if options.json:
-        report.save(options.json, COMMAND, versions, shown, rows=results)
+    commands.perform(COMMAND, options, run, lambda results: table(results["rows"], options.rivals))
     return 0
 
 

@@ -32,4 +32,4 @@ def test_curves_are_chosen_by_name_and_cut_by_size():
 def test_an_unknown_curve(capsys):
     with pytest.raises(SystemExit):
         growth.arguments(["--curves", "sned"])
-    assert "there is no curve sned" in capsys.readouterr().err
+    assert "there is no sned among: send," in capsys.readouterr().err
