@@ -10,7 +10,8 @@ from pathlib import Path
 from . import report, rows
 from .environments import code_folder, progress, python
 from .errors import CannotMeasure
-from .http_rows import HttpMeasurer, load_tool
+from .http_rows import HttpMeasurer
+from .load import load_tool
 from .rounds import sides_of, take_turns
 from .servers import Servers, server_binary
 from .sides import LayerMeasurer

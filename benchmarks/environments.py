@@ -45,6 +45,8 @@ STACKS = {
     # Other projects.
     "ipc": ("3.6", _OLD_TOOLS, ["asgi_ipc==1.4.2"] + _OLD[1:]),
     "channels": ("3.13", ["pip"], ["channels_redis>=4", "redis>=8", "hiredis", "msgpack>=1", "cryptography"]),
+    # What runs in ``clients``.
+    "clients": ("3.13", ["pip"], ["locust>=2", "requests", "websockets>=13"]),
 }
 
 

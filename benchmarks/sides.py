@@ -68,6 +68,13 @@ class MeasuredProcess:
         self.process.communicate()
 
 
+def versions_of(side):
+    """{package: version} of what ``side`` runs on; also checks that its code is what is imported there."""
+    process = MeasuredProcess(side.code, side.stack)
+    process.stop()
+    return process.imported["versions"]
+
+
 class LayerMeasurer:
     """
     Measures sides through one process for each code and stack, which lives as long as this object.

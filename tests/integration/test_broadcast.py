@@ -4,87 +4,28 @@ from __future__ import unicode_literals
 import asyncio
 import collections
 import re
-import time
 
 import pytest
 
 from asgi_redis.tools.embedded import Server
 
-from .processes import Site
+from .processes import Daphne, Site
 
-requests = pytest.importorskip("requests")
-websockets = pytest.importorskip("websockets")
+pytest.importorskip("requests")
+pytest.importorskip("websockets")
 
-#: How many sockets connect at a time: fewer than websocket.connect's capacity.
-CONNECTING = 50
-
-#: Seconds that the last message may take.
-PATIENCE = 20
-
-
-class Crowd(object):
-    """
-    Sockets in the group ``crowd``, all in one event loop.
-
-    ``received``: for each socket, a list of (number of the broadcast, seconds since it was sent).
-    """
-
-    def __init__(self, site, size):
-        self.site = site
-        self.received = [[] for _ in range(size)]
-
-    async def run(self, broadcasts, interval):
-        """Connect, send ``broadcasts`` numbers through the site, one each ``interval`` seconds, and collect them."""
-        turns = asyncio.Semaphore(CONNECTING)
-        sockets = await asyncio.gather(*(self.connect(number, turns) for number in range(len(self.received))))
-        reading = [asyncio.ensure_future(self.read(*pair)) for pair in zip(sockets, self.received)]
-        begun = time.time()
-        for number in range(broadcasts):
-            await asyncio.sleep(max(0, begun + number * interval - time.time()))
-            await asyncio.get_event_loop().run_in_executor(None, self.broadcast, number)
-        await self.quiet(broadcasts)
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
-        await asyncio.gather(*(socket.close() for socket in sockets))
-
-    async def connect(self, number, turns):
-        async with turns:
-            address = "ws://" + self.site.address("/group/crowd/", number)
-            return await websockets.connect(address, open_timeout=60, ping_interval=None, max_queue=None)
-
-    def broadcast(self, number):
-        body = "%d %r" % (number, time.time())
-        answer = requests.post("http://" + self.site.address("/broadcast/crowd/"), data=body)
-        assert answer.status_code == 204, answer.text
-
-    async def read(self, socket, received):
-        async for text in socket:
-            number, sent = text.split()
-            received.append((int(number), time.time() - float(sent)))
-
-    async def quiet(self, broadcasts):
-        """Return once everything is here, or nothing has come for a while."""
-        before, changed = -1, time.time()
-        while time.time() < changed + PATIENCE / 4.0:
-            count = sum(map(len, self.received))
-            if count == broadcasts * len(self.received):
-                return
-            if count != before:
-                before, changed = count, time.time()
-            await asyncio.sleep(0.02)
+from benchmarks.clients.crowd import Crowd  # noqa: E402
 
 
 def run(site, size, broadcasts, interval):
     """(how many messages are missing, latencies in ms in rising order). No duplicates, and order kept, in any case."""
-    crowd = Crowd(site, size)
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(crowd.run(broadcasts, interval))
-    loop.close()
+    crowd = Crowd([site.address("", number) for number, _ in enumerate(site.of(Daphne))], size)
+    asyncio.run(crowd.run(broadcasts, interval))
     for received in crowd.received:
         numbers = [number for number, _ in received]
         assert numbers == sorted(set(numbers))
-    latencies = sorted(1000 * seconds for received in crowd.received for _, seconds in received)
+    latencies = crowd.each()
+    assert max(crowd.last()) == latencies[-1]
     missing = size * broadcasts - len(latencies)
     print("\n%d sockets, %d broadcasts, %d missing, %.3f %% arrived; latency p50 %.0f ms, p99 %.0f ms, max %.0f ms" % (
         size, broadcasts, missing, 100.0 * len(latencies) / (size * broadcasts),
