@@ -1,5 +1,6 @@
 """The result of a run: as a table, as JSON. ``page`` makes docs/benchmarks.rst of it."""
 import json
+import math
 import os
 import platform
 from typing import NamedTuple
@@ -27,8 +28,16 @@ class Result(NamedTuple):
 
 
 def figure(value):
-    """Microseconds to three digits."""
+    """A number to three digits; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def percentile(values, percent):
+    """The value that ``percent`` of ``values`` do not exceed; NaN of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else math.nan
 
 
 def _cells(result):

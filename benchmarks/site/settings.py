@@ -1,4 +1,4 @@
-"""A Django project with one trivial page. The environment says which channel layer it uses."""
+"""A Django project with a trivial page and WebSocket groups. The environment says which channel layer it uses."""
 import json
 import os
 
@@ -7,4 +7,4 @@ ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["channels"]
 MIDDLEWARE = []
 ROOT_URLCONF = "urls"
-CHANNEL_LAYERS = {"default": dict(json.loads(os.environ["BENCHMARKS_CHANNEL_LAYER"]), ROUTING=[])}
+CHANNEL_LAYERS = {"default": dict(json.loads(os.environ["BENCHMARKS_CHANNEL_LAYER"]), ROUTING="routing.routing")}

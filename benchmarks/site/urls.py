@@ -1,3 +1,4 @@
+from channels import Group
 from django.conf.urls import url
 from django.http import HttpResponse
 
@@ -6,4 +7,11 @@ def page(request):
     return HttpResponse("Hello.")
 
 
-urlpatterns = [url(r"^$", page)]
+def broadcast(request, group):
+    """Send the body of the request to all sockets of ``group``."""
+    # At once: otherwise the reply would go out first.
+    Group(group).send({"text": request.body.decode()}, immediately=True)
+    return HttpResponse(status=204)
+
+
+urlpatterns = [url(r"^$", page), url(r"^broadcast/(\w+)/$", broadcast)]
