@@ -118,7 +118,8 @@ class Servers:
 
     ``layer(kind)`` is what a measured process needs to make a layer: ``{"backend": "module.class", "arguments": dict,
     "port": that of the server whose CPU time counts}``. Kinds: "plain", "sentinel", "cluster", "sharded" (four
-    databases of the plain one); and those of other projects' layers, "core", "pubsub" and "ipc".
+    databases of the plain one), "shards-N" (N servers, with their "ports"); and those of other projects' layers,
+    "core", "pubsub" and "ipc".
     """
 
     def __init__(self):
@@ -143,7 +144,20 @@ class Servers:
             time.sleep(0.05)
         return node
 
+    def _shards(self, count):
+        names = [f"shard-{number}" for number in range(count)]
+        for name in names:
+            if name not in self._running:
+                self._running[name] = Server()
+        ports = [self._running[name].port for name in names]
+        urls = [f"redis://127.0.0.1:{port}" for port in ports]
+        return {
+            "backend": "asgi_redis.RedisChannelLayer", "arguments": {"hosts": urls}, "port": ports[0], "ports": ports,
+        }
+
     def layer(self, kind):
+        if kind.startswith("shards-"):
+            return self._shards(int(kind.partition("-")[2]))
         plain = self.get("plain").port
         port = self.get(kind).port if kind in ("sentinel", "cluster") else plain
         urls = [f"redis://127.0.0.1:{port}/{number}" for number in range(4)]

@@ -3,6 +3,7 @@ What a measured process does, through the public methods of the layer only, so t
 
 A workload measures ``work(calls)``; ``begin()`` comes before each round, ``prepare(calls)`` before each ``work``.
 """
+import contextlib
 import importlib
 import os
 import threading
@@ -12,6 +13,7 @@ import weakref
 import msgpack
 import redis
 import several
+from clocks import Stopwatch
 from several import new_prefix
 
 #: About 100 bytes when packed.
@@ -24,7 +26,7 @@ EXPIRY = 3600
 
 def make_layer(server, prefix, **options):
     """A layer for ``server``, a dict as from ``Servers.layer``."""
-    arguments = dict(server["arguments"], prefix=prefix, capacity=CAPACITY, expiry=EXPIRY, **options)
+    arguments = dict(dict(server["arguments"], prefix=prefix, capacity=CAPACITY, expiry=EXPIRY), **options)
     if "hosts" in arguments:
         arguments["stats_prefix"] = "stats-" + prefix
         arguments["hosts"] = [tuple(host) if isinstance(host, list) else host for host in arguments["hosts"]]
@@ -323,6 +325,95 @@ class Throughput(several.Throughput):
             layer.send("benchmarks", {"end": True})
 
 
+class Shards(Throughput):
+    """As Throughput, with the servers' CPU time, in us a message: "busiest", and "all" of them together."""
+
+    #: Enough to make little of the connections and scripts, which each server needs once.
+    COUNT = 40000
+
+    def measure(self, seconds):
+        watches = [Stopwatch(port) for port in self.server["ports"]]
+        with contextlib.ExitStack() as stack:
+            for watch in watches:
+                stack.enter_context(watch)
+            figures = super(Shards, self).measure(seconds)
+        costs = [watch.server / self.COUNT * 1e6 for watch in watches]
+        return dict(figures, busiest=max(costs), all=sum(costs))
+
+
+class Overload(several.Several):
+    """
+    Senders at a rate that changes, and readers that each need a time for a message.
+
+    ``steps``: a list of (seconds, messages a second of all senders). ``service``: what a reader needs, in seconds.
+    ``measure`` returns ``{"sent": count, "refused": [at, ...], "received": [[at, delay], ...]}``: when a message was
+    sent, in seconds since the begin, and how long it took until a reader had it.
+    """
+
+    SENDERS = READERS = 2
+
+    #: How long, in seconds, to wait before a message is sent again that must arrive.
+    PAUSE = 0.01
+
+    def __init__(self, server, steps, service, capacity):
+        super(Overload, self).__init__(server)
+        self.steps, self.service, self.capacity = steps, service, capacity
+
+    def layer(self, prefix):
+        return make_layer(self.server, prefix, capacity=self.capacity)
+
+    def measure(self, seconds):
+        prefix = new_prefix()
+        readers = [several.Forked(self.read, prefix) for _ in range(self.READERS)]
+        senders = [several.Forked(self.write, prefix) for _ in range(self.SENDERS)]
+        for process in readers + senders:
+            process.receive()
+        begun = time.time()
+        for process in readers + senders:
+            process.send(begun)
+        sent, refused = zip(*[sender.receive() for sender in senders])
+        self.end(prefix)
+        received = [pair for reader in readers for pair in reader.receive()]
+        return {"sent": sum(sent), "refused": sorted(sum(refused, [])), "received": sorted(received)}
+
+    def read(self, prefix, pipe):
+        layer, received = self.layer(prefix), []
+        pipe.send("ready")
+        begun = pipe.recv()
+        while True:
+            _, message = layer.receive(["benchmarks"], block=True)
+            if message is not None and "end" in message:
+                return pipe.send(received)
+            if message is not None:
+                received.append((message["sent"] - begun, time.time() - message["sent"]))
+                time.sleep(self.service)
+
+    def write(self, prefix, pipe):
+        layer, sent, refused = self.layer(prefix), 0, []
+        pipe.send("ready")
+        due = begun = pipe.recv()
+        for seconds, rate in self.steps:
+            for _ in range(int(seconds * rate / self.SENDERS)):
+                due += float(self.SENDERS) / rate
+                time.sleep(max(0, due - time.time()))
+                sent += 1
+                try:
+                    layer.send("benchmarks", {"sent": time.time()})
+                except layer.ChannelFull:
+                    refused.append(time.time() - begun)
+        pipe.send((sent, refused))
+
+    def end(self, prefix):
+        """Tell each reader that there are no more messages, once there is room for that."""
+        layer, left = self.layer(prefix), self.READERS
+        while left:
+            try:
+                layer.send("benchmarks", {"end": True})
+                left -= 1
+            except layer.ChannelFull:
+                time.sleep(self.PAUSE)
+
+
 WORKLOADS = {
     "send": Workload,
     "receive": Receive,
@@ -338,4 +429,6 @@ WORKLOADS = {
     "memory": Memory,
     "woken": Woken,
     "throughput": Throughput,
+    "shards": Shards,
+    "overload": Overload,
 }
