@@ -51,5 +51,5 @@ def perform(command, options, run, text):
     shown = text(results)
     print(shown)
     if options.json:
-        report.save(options.json, command, versions, shown, **results)
+        report.save(options.json, " ".join([command] + sys.argv[1:]), versions, shown, **results)
     return results

@@ -1,8 +1,8 @@
 """
 Makes docs/benchmarks.rst, and its charts in docs/pictures, from the results of runs: ``python -m benchmarks.page``.
 
-Results are in benchmarks/results: ``compare.json``, ``growth.json`` and ``rivals.json``, as ``--json`` of
-``python -m benchmarks``, ``benchmarks.growth`` and ``benchmarks.rivals`` writes them.
+Results are in benchmarks/results: ``compare.json``, as ``--json`` of ``python -m benchmarks`` writes it, and
+``growth.json``, ``rivals.json``, ``endtoend.json`` and ``saturation.json``, of ``benchmarks.growth`` and so on.
 """
 import json
 import sys
@@ -75,6 +75,38 @@ def draw_rivals(data):
     save(figure, "rivals.svg")
 
 
+def draw_endtoend(data):
+    """The times of pages, by rate: two lines a side, both axes logarithmic."""
+    figure, axes = pyplot.subplots(figsize=(8, 4))
+    for side, colour in (("1.4.3", OTHER), ("1.4.3-txredisapi", THIRD), ("this", THIS)):
+        rows = [row for row in data["http"] if row["side"] == side]
+        for name, style in (("p50", "-"), ("p99", "--")):
+            times = [row[name] for row in rows]
+            axes.plot([row["rate"] for row in rows], times, style, marker="o", color=colour, label=f"{side}, {name}")
+    axes.set(xscale="log", yscale="log", xlabel="requests a second", ylabel="milliseconds")
+    rates = sorted({row["rate"] for row in data["http"]})
+    axes.set_xticks(rates, [str(rate) for rate in rates], minor=False)
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend()
+    save(figure, "endtoend.svg")
+
+
+def draw_saturation(data):
+    """How long messages wait in overload, by the time at which they were sent."""
+    found = data["overload"]
+    figure, axes = pyplot.subplots(figsize=(8, 4))
+    loaded = [step["begin"] for step in found["steps"]]
+    axes.axvspan(loaded[1], loaded[3], color=THIRD, alpha=0.15, label="overload")
+    axes.axhline(found["bound"], color=OTHER, linestyle=":", label="time to read a full channel")
+    for name, style in (("p50", "-"), ("p99", "--")):
+        times = [half[name] for half in found["halves"]]
+        axes.plot([half["begin"] for half in found["halves"]], times, style, color=THIS, label=name)
+    axes.set(xlabel="seconds", ylabel="milliseconds from send to receive", ylim=(0, None))
+    axes.legend()
+    save(figure, "saturation.svg")
+
+
 SECTIONS = [
     ("compare", "Beside release 1.4.3 and redis-py", draw_speed, "speed.svg", (
         "How many times faster a call is than in release 1.4.3, on the stack that its sites have."
@@ -86,6 +118,26 @@ SECTIONS = [
         "Microseconds a call, or what the row says. channels_redis is for asyncio and Channels 4; its figures are "
         "those of coroutines in one event loop. A dash is for what a layer does not have. The receives of "
         "pub/sub have no cost of their own: the messages have come by then."
+    )),
+    ("endtoend", "A site, as its clients see it", draw_endtoend, "endtoend.svg", (
+        "How long a page takes: the median as a solid line, the 99th percentile as a dashed one.\n\n"
+        "Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none. At low rates, most of the "
+        "time of a page is such a pause; at high rates, there usually is a reply, so the release is nearly as fast as "
+        "this project. With txredisapi it does not pause, but can answer no more than about 75 requests a second.\n\n"
+        "In a broadcast, the release drops all but the 100 messages that may wait for a Daphne. It is soon done with "
+        "these, so its times may be shorter than those of this project, which reaches all sockets. How soon the last "
+        "of them has its message depends mostly on the time that Daphne and the client need for each."
+    )),
+    ("saturation", "A site with all the load it can take", draw_saturation, "saturation.svg", (
+        "How long messages wait before, in and after an overload.\n\n"
+        "While a channel is full, each message that is admitted waits for those before it, but no longer than a full "
+        "channel takes to be read, however many are sent. The others are refused at once, and their senders know. A "
+        "smaller capacity makes the wait shorter.\n\n"
+        "A process of a site that uses nearly 100 % of a processor is the limit. If there is none, but together they "
+        "use all processors, the machine is. Threads of a worker share one processor, so they only help views that "
+        "wait.\n\n"
+        "A second server does not take half of the work from the first: readers wait on all servers, so all servers "
+        "together work more for a message than one alone. Add a server only if Redis is the limit."
     )),
 ]
 

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from .environments import code_folder, python, variables
 from .errors import CannotMeasure
-from .servers import PATIENCE, ask, free_port
+from .servers import ask, free_port
 
 SITE = Path(__file__).resolve().parent / "site"
+
+#: How long, in seconds, a process may take to start, and a page to come, on a busy machine.
+PATIENCE = 60
 
 
 class Process:
