@@ -10,14 +10,14 @@ from .sites import Sites
 
 COMMAND = "python -m benchmarks.endtoend"
 
-#: Who takes turns, by the titles of their rows. Without txredisapi, the release's Daphne polls.
+#: The sides, by the titles of their rows. Without txredisapi, the release's Daphne polls.
 SIDES = {
     "1.4.3": Side(RELEASE, "polling", "http"),
     "1.4.3-txredisapi": Side(RELEASE, "site", "http"),
     "this": Side(THIS, "site", "http"),
 }
 
-#: Its Daphne needs 13 ms for each message, so it would take a minute to open the sockets.
+#: A side without broadcasts: its Daphne needs 13 ms for each message, so it takes a minute to open 4,000 sockets.
 HTTP_ONLY = "1.4.3-txredisapi"
 
 #: How long, in seconds, requests are sent before they count.
@@ -125,13 +125,21 @@ HTTP at a steady rate, through one Daphne and one worker, to a view that returns
 than 95 % is not asked for more. Locust sends the requests, evenly spaced, on a connection for each request of a second.
 A time begins when its request was due, even if an earlier reply was slow and it was sent later (no "coordinated
 omission"), so above what a side can answer, times grow for as long as the turn lasts. Failed are requests that did not
-get the page, such as those that Daphne refuses because a channel is full."""
+get the page, such as those that Daphne refuses because a channel is full.
+
+Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none. At low rates, most of the time of a
+page is such a pause; at high rates, there usually is a reply, so the release is nearly as fast as this project. With
+txredisapi it does not pause, but can answer no more than about 75 requests a second."""
 
 ABOUT_BROADCASTS = """\
 Broadcasts to WebSockets that are all on one Daphne, one every two seconds. A time begins when a POST to a view asks for
 the broadcast, and ends when a client has read the message. So it includes the work of Daphne, the worker and the
 client, which reads all sockets in one process. p50 and p99 are those of all messages that arrived; last is the median,
-over the broadcasts, of the time of the last message that arrived."""
+over the broadcasts, of the time of the last message that arrived.
+
+The release drops all but the 100 messages that may wait for a Daphne. It is soon done with these, so its times may be
+shorter than those of this project, which reaches all sockets. How soon the last of them has its message depends mostly
+on the time that Daphne and the client need for each."""
 
 
 def text(results):

@@ -1,4 +1,4 @@
-"""What uses a site: a load tool, and the programs in ``clients``, which run in an environment of their own."""
+"""Load for a site: by a load tool, and by the programs in ``clients``, which run in an environment of their own."""
 import json
 import re
 import resource
@@ -20,7 +20,7 @@ OTHER_FILES = 500
 #: Load tools, the best first: their command line, where the result has its counts, and what it says of failures.
 TOOLS = {
     "wrk": (
-        "-t1 -c{connections} -d{seconds}s {url}",
+        "-t1 -c{connections} -d{seconds}s --timeout 30s {url}",
         r"(?P<count>\d+) requests in (?P<seconds>[\d.]+)s",
         r"Non-2xx|Socket errors",
     ),

@@ -120,24 +120,10 @@ SECTIONS = [
         "pub/sub have no cost of their own: the messages have come by then."
     )),
     ("endtoend", "A site, as its clients see it", draw_endtoend, "endtoend.svg", (
-        "How long a page takes: the median as a solid line, the 99th percentile as a dashed one.\n\n"
-        "Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none. At low rates, most of the "
-        "time of a page is such a pause; at high rates, there usually is a reply, so the release is nearly as fast as "
-        "this project. With txredisapi it does not pause, but can answer no more than about 75 requests a second.\n\n"
-        "In a broadcast, the release drops all but the 100 messages that may wait for a Daphne. It is soon done with "
-        "these, so its times may be shorter than those of this project, which reaches all sockets. How soon the last "
-        "of them has its message depends mostly on the time that Daphne and the client need for each."
+        "How long a page takes: the median as a solid line, the 99th percentile as a dashed one."
     )),
     ("saturation", "A site with all the load it can take", draw_saturation, "saturation.svg", (
-        "How long messages wait before, in and after an overload.\n\n"
-        "While a channel is full, each message that is admitted waits for those before it, but no longer than a full "
-        "channel takes to be read, however many are sent. The others are refused at once, and their senders know. A "
-        "smaller capacity makes the wait shorter.\n\n"
-        "A process of a site that uses nearly 100 % of a processor is the limit. If there is none, but together they "
-        "use all processors, the machine is. Threads of a worker share one processor, so they only help views that "
-        "wait.\n\n"
-        "A second server does not take half of the work from the first: readers wait on all servers, so all servers "
-        "together work more for a message than one alone. Add a server only if Redis is the limit."
+        "How long messages wait before, in and after an overload, by the time at which they were sent."
     )),
 ]
 

@@ -345,9 +345,9 @@ class Overload(several.Several):
     """
     Senders at a rate that changes, and readers that each need a time for a message.
 
-    ``steps``: a list of (seconds, messages a second of all senders). ``service``: what a reader needs, in seconds.
-    ``measure`` returns ``{"sent": count, "refused": [at, ...], "received": [[at, delay], ...]}``: when a message was
-    sent, in seconds since the begin, and how long it took until a reader had it.
+    ``steps``: a list of (seconds, messages a second of all senders). ``service``: how long, in seconds, a reader works
+    on a message. ``measure`` returns ``{"sent": count, "refused": [at, ...], "received": [[at, delay], ...]}``: when a
+    message was sent, in seconds since the begin, and how long it took until a reader had it.
     """
 
     SENDERS = READERS = 2
