@@ -12,8 +12,8 @@ import time
 import requests
 import websockets
 
-#: How many sockets connect at a time: fewer than websocket.connect's capacity.
-CONNECTING = 50
+#: How many sockets connect at a time: even a busy worker answers them within the five seconds that Daphne waits.
+CONNECTING = 20
 
 #: How often a socket of the benchmarks may try to connect: their figures are about broadcasts.
 TRIES = 10
