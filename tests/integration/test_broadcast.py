@@ -58,7 +58,7 @@ def test_a_hundred_broadcasts_in_twenty_seconds_are_delivered_or_their_loss_is_l
         missing, latencies = run(site, 1000, 100, 0.2)
         lost = collections.Counter()
         for line in site.log():
-            found = re.search(r"(\d+) messages of group sends were lost on (\S+):", line)
+            found = re.search(r"Channel (\S+) is full .*: dropped (\d+) group message", line)
             if found:
-                lost[found.group(2)] += int(found.group(1))
+                lost[found.group(1)] += int(found.group(2))
         assert missing == sum(lost.values()), "\n".join(site.log())
