@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from asgi_redis.tools.size import costs
-from asgi_redis.tools.size.plan import LIMITS, Load, Plan
+from asgi_redis.tools.size.plan import LIMITS, Load, Plan, most_together
 
 from .commands import run
 
@@ -42,6 +42,18 @@ def test_too_few_shards():
     assert "That is too much: the CPU of Redis by" in result.out
 
 
+def test_more_shards_than_the_load_needs():
+    result = run("size", "--rate", "200", "--shards", "50")
+    assert result.status == 0
+    assert "1 shard would do" in result.out and "On a Redis Cluster" in result.out
+
+
+def test_a_load_of_which_shards_divide_too_little():
+    result = run("size", "--rate", "20000")
+    assert result.status == 1
+    assert "use several layers" in result.out
+
+
 @pytest.mark.parametrize("words", [["--rate", "-1"], ["--rate", "many"], ["--workers", "0"], ["--message-size", "nan"]])
 def test_wrong_numbers(words):
     result = run("size", *words)
@@ -60,13 +72,13 @@ def test_a_server_that_can_not_be_started_for_measuring(binary):
 
 
 def test_more_load_needs_more_shards():
-    numbers = [plan(rate=rate).shards for rate in (1000, 4000, 8000)]
+    numbers = [plan(rate=rate, daphnes=20).shards for rate in (1000, 1800, 2400)]
     assert numbers == sorted(numbers)
     assert numbers[0] == 1 < numbers[-1]
 
 
 def test_with_one_shard_less_it_is_too_much():
-    needed = plan(rate=8000)
+    needed = plan(rate=2400, daphnes=20)
     assert needed.worst(needed.use)[1] <= 1
     assert needed.worst(needed.use_of(needed.shards - 1))[1] > 1
 
@@ -83,8 +95,36 @@ def test_what_a_broadcast_costs_is_members_and_processes():
     assert (processes - members) * 1e6 == pytest.approx(10 * (costs.USUAL.process + costs.USUAL.wait))
 
 
+def test_shards_do_not_divide_what_each_costs_the_others():
+    one, two = (plan(shards=shards, message_size=100).use.cpu for shards in (1, 2))
+    message, others = costs.USUAL.send + costs.USUAL.wait, (costs.USUAL.other + costs.USUAL.refused) / 2.0
+    # Each of two has half of the messages to workers, and the replies to one of the two Daphnes.
+    assert (one - two) * 1e6 == pytest.approx(1000 * (message + costs.USUAL.refused / 2.0 - others))
+
+
+@pytest.mark.parametrize("daphnes, shards, expected", [
+    (3, 1, 3),  # all on the only one
+    (1, 50, 1),
+    (3, 4, 2),  # three in different places of four are less likely than not: 24 of 64
+    (2, 50, 1),
+    (1000, 4, 266),
+])
+def test_how_many_daphnes_usually_share_a_shard(daphnes, shards, expected):
+    assert most_together(daphnes, shards) == expected
+
+
+def test_connections_on_one_shard_and_on_several():
+    assert plan(shards=1).use.connections == 4 + 2 * 2
+    assert plan(shards=4).use.connections == 2 * 4 + 2 + 1
+
+
+def test_processes_have_more_to_do_on_more_shards():
+    few, many = (plan(shards=shards, daphnes=None, workers=None) for shards in (1, 50))
+    assert few.daphnes < many.daphnes and few.workers < many.workers
+
+
 @pytest.mark.parametrize("limit, load", [
-    ("connections", {"workers": 6000}),
+    ("connections", {"workers": 11000}),
     ("memory", {"capacity": 1000000}),
     ("network", {"rate": 200, "message_size": 1000000}),
     ("cpu", {"rate": 5000}),

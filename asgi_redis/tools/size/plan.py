@@ -10,22 +10,30 @@ DAPHNE_REQUEST = 800
 WORKER_REQUEST = 540
 DAPHNE_MEMBER = 100
 
+#: The same for a request, for each further shard: a worker waits on all, and each refuses Daphne's http.disconnect.
+DAPHNE_SHARD = 60
+WORKER_SHARD = 100
+
 #: Above this size, in bytes, a message does not pass through a script, and costs less a byte.
 LARGE = 65536
 
 #: How much of a processor a process may be busy for, so that queues stay short.
 BUSY = 0.7
 
-#: Connections to each shard: of a worker (calls, and the one that waits), and of a Daphne (a second thread sends).
-WORKER_CONNECTIONS = 2
-DAPHNE_CONNECTIONS = 3
+#: Bytes on the wire. ``CALLS``: of the calls that send and receive a message, beside it. ``REFUSED``: of a send that is
+#: refused, with its message. ``OTHER``: of the calls that end the wait on another shard, and begin it anew. ``NAME``:
+#: of a member's name.
+CALLS = 750
+REFUSED = 500
+OTHER = 600
+NAME = 40
 
-#: Bytes. ``CALL``: what a call takes on the wire beside the message. ``WAITING``, ``MEMBER``, ``CONNECTION``: what
-#: Redis takes for a waiting message beside its body, a group's member, and a connection.
-CALL = 500
+#: Bytes of memory. ``WAITING``: what Redis takes for a waiting message beside its body; ``MEMBER``: for a group's
+#: member; ``CONNECTION``: for a connection; ``SERVER``: for itself, with its record of how long commands took.
 WAITING = 250
 MEMBER = 130
 CONNECTION = 20000
+SERVER = 1600000
 
 #: What a shard bears: the part of a processor, connections (``maxclients``), bytes a second (1 Gbit/s), bytes.
 Limits = collections.namedtuple("Limits", "cpu connections network memory")
@@ -47,26 +55,59 @@ Load = collections.namedtuple(
 Use = collections.namedtuple("Use", "cpu connections network memory")
 
 
+def most_together(things, places):
+    """
+    Return how many of ``things`` are usually in the fullest of ``places`` if each is in a random one.
+
+    More than that are together there, or in another place, with a probability of no more than a half.
+    """
+    if places == 1:
+        return things
+    chance = 1.0 / places
+    exactly = (1 - chance) ** things  # the probability that a place has as many as ``together``
+    more = 1 - exactly
+    together = 0
+    while more * places > 0.5 and together < things:
+        exactly *= (things - together) / (together + 1.0) * chance / (1 - chance)
+        together += 1
+        more -= exactly
+    return together
+
+
 class Plan(object):
     """
     What ``load``, a ``Load``, needs if a call costs ``costs``, a ``Costs``.
 
     ``shards``: the fewest that bear it, or None if no number does. ``use``: the ``Use`` of the busiest of them.
+    ``daphnes``, ``workers``: how many processes.
     """
 
     def __init__(self, load, costs, limits=LIMITS, shards=None):
         self.load, self.costs, self.limits = load, costs, limits
-        self.daphnes = load.daphnes or max(1, int(math.ceil(self._daphne_seconds() / BUSY)))
-        self.workers = load.workers or max(1, int(math.ceil(load.rate * (load.view + WORKER_REQUEST / 1e6) / BUSY)))
-        self.shards = shards or self._fewest()
+        self.shards = shards or self.fewest()
         self.use = self.use_of(self.shards or MOST_SHARDS)
+        self.daphnes, self.workers = self.processes(self.shards or MOST_SHARDS)
 
-    def _daphne_seconds(self):
+    def processes(self, shards):
+        """Return how many Daphnes and workers there are."""
+        load = self.load
+        return (
+            load.daphnes or max(1, int(math.ceil(self.daphne_seconds(shards) / BUSY))),
+            load.workers or max(1, int(math.ceil(self.worker_seconds(shards) / BUSY))),
+        )
+
+    def daphne_seconds(self, shards):
         """Return the CPU time, in seconds a second, of all interface servers."""
         load = self.load
-        return (load.rate * DAPHNE_REQUEST + load.broadcasts * load.group_size * DAPHNE_MEMBER) / 1e6
+        request = DAPHNE_REQUEST + DAPHNE_SHARD * (shards - 1)
+        return (load.rate * request + load.broadcasts * load.group_size * DAPHNE_MEMBER) / 1e6
 
-    def _fewest(self):
+    def worker_seconds(self, shards):
+        """Return how long, in seconds a second, all workers are busy."""
+        return self.load.rate * (self.load.view + (WORKER_REQUEST + WORKER_SHARD * (shards - 1)) / 1e6)
+
+    def fewest(self):
+        """Return the smallest number of shards that bears the load, or None."""
         numbers = range(1, MOST_SHARDS + 1)
         return next((number for number in numbers if self.worst(self.use_of(number))[1] <= 1), None)
 
@@ -80,25 +121,48 @@ class Plan(object):
 
     def use_of(self, shards):
         """Return the ``Use`` of the shard that is used most, if there are ``shards``."""
+        daphnes, workers = self.processes(shards)
+        own = most_together(daphnes, shards)
+        # Daphne waits on the shard of its queue, and sends to all. A worker waits on all, and if one has a message, it
+        # needs second connections to end the waits on the others.
+        connections = workers * (1 if shards == 1 else 2) + daphnes + own
+        share = own / float(daphnes)
         return Use(
-            self._cpu(shards), self.workers * WORKER_CONNECTIONS + self.daphnes * DAPHNE_CONNECTIONS,
-            self._network(shards), self._memory(shards),
+            self.cpu_of(shards, share), connections, self._network(shards, daphnes, share),
+            self._memory(shards, own, connections),
         )
 
-    def _cpu(self, shards):
+    def undivided(self, shards):
+        """
+        Return the CPU time, in seconds a second, of each of ``shards`` for the messages on others.
+
+        Workers wait on all shards, and a message to http.disconnect, which nothing reads, is refused by all.
+        """
+        return self.load.rate * (self.costs.other + self.costs.refused) * (shards - 1.0) / shards / 1e6
+
+    def undivided_part(self):
+        """Return how much of the CPU time of the busiest shard that is: from 0 to 1."""
+        return self.undivided(self.shards or MOST_SHARDS) / self.use.cpu if self.use.cpu else 0
+
+    def cpu_of(self, shards, share):
+        """
+        Return the CPU time of one of ``shards``, in seconds a second.
+
+        ``share``: the part of all Daphnes whose queues are on it.
+        """
         load, costs = self.load, self.costs
-        size = self._size_cost()
-        # A request is a message to a worker, one back, and one to http.disconnect, which nothing reads. Daphne reads
-        # one queue, so it waits on one shard; a worker waits on all.
-        request = 2 * (costs.send + costs.wait + size) + costs.refused
-        spread = load.rate * request / shards
-        spread += load.rate * costs.other * (shards - 1) / shards
-        # The members of a group are on one shard, the queues of the processes on all.
-        processes = min(self.daphnes, load.group_size)
-        reading = costs.group + (load.group_size - 1) * costs.member if load.group_size else 0
-        handing = processes * costs.wait + (processes - 1) * costs.process + processes * size
-        broadcast = reading + (handing / shards if load.group_size else 0)
-        return (spread + load.broadcasts * broadcast + self.workers * costs.idle) / 1e6
+        daphnes, workers = self.processes(shards)
+        message = costs.send + costs.wait + self._size_cost()
+        # A request is a message to a worker, one back, and one to http.disconnect.
+        requests = load.rate * (message * (1.0 / shards + share) + costs.refused / float(shards))
+        # The members of a group are on one shard, which is taken for the busiest.
+        processes = min(daphnes, load.group_size)
+        broadcast = 0
+        if load.group_size:
+            broadcast = costs.group + (load.group_size - 1) * costs.member
+            broadcast += (processes * (costs.wait + self._size_cost()) + (processes - 1) * costs.process) * share
+        idle = workers * costs.idle
+        return (requests + load.broadcasts * broadcast + idle) / 1e6 + self.undivided(shards)
 
     def _size_cost(self):
         """Return what sending and receiving a message cost more than for one of 100 bytes."""
@@ -107,17 +171,17 @@ class Plan(object):
             return self.costs.large * (0.5 + size / 200000.0)
         return max(size - 100, 0) / 1000.0 * self.costs.kilobyte
 
-    def _network(self, shards):
+    def _network(self, shards, daphnes, share):
         load = self.load
-        requests = load.rate * 2 * (load.message_size + CALL) / shards
-        names = load.group_size * 60
-        broadcast = names + min(self.daphnes, load.group_size) * (load.message_size + CALL + names) / shards
-        return requests + load.broadcasts * broadcast
+        message, names = load.message_size + CALLS, load.group_size * NAME
+        # The names of all members go to the sender of a broadcast, and from there, with the message, to their queues.
+        handing = min(daphnes, load.group_size) * message + names
+        requests = message / float(shards) + message * share + REFUSED + OTHER * (shards - 1.0) / shards
+        return load.rate * requests + load.broadcasts * (names + handing * share)
 
-    def _memory(self, shards):
+    def _memory(self, shards, own, connections):
+        """``own``: how many Daphnes have their queue on the shard."""
         load = self.load
-        queues = 3 + self.daphnes
-        waiting = queues * load.capacity * (load.message_size + WAITING) / float(shards)
-        return waiting + load.sockets * MEMBER + CONNECTION * (
-            self.workers * WORKER_CONNECTIONS + self.daphnes * DAPHNE_CONNECTIONS
-        )
+        queues = 3.0 / shards + own
+        waiting = queues * load.capacity * (load.message_size + WAITING)
+        return SERVER + waiting + load.sockets * MEMBER + CONNECTION * connections

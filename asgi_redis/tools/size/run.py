@@ -16,7 +16,7 @@ BAR = 20
 TITLES = {"cpu": "the CPU of Redis", "connections": "connections", "network": "the network", "memory": "memory"}
 
 ADVICE = {
-    "cpu": "A group is on a single shard: split it into several, or send less often.",
+    "cpu": "A group is on a single shard: split a large one into several, or send less often.",
     "connections": "Each worker connects to each shard: raise maxclients, or use several layers.",
     "network": "Send smaller messages.",
     "memory": "Give the servers more memory, or the channels less capacity.",
@@ -114,6 +114,8 @@ def lines(plan):
         yield "  %-12s [%-*s] %4.0f %%  %s" % (name, BAR, bar, part * 100, text)
     yield ""
     yield verdict(plan)
+    for line in about_shards(plan):
+        yield line
 
 
 def verdict(plan):
@@ -124,6 +126,21 @@ def verdict(plan):
     if part > 1:
         return "No number of shards can carry this load: the limit is %s. %s" % (title, ADVICE[name])
     return "The first limit to be reached is %s, at %.1f times this load." % (title, 1 / part)
+
+
+def about_shards(plan):
+    """Yield what to do if there are more shards than the load needs, or if most of their work is about each other."""
+    fewest = plan.fewest()
+    if fewest and fewest < plan.shards:
+        yield (
+            "%s would do, and each further shard costs all workers and Daphnes time. On a Redis Cluster, the layer's "
+            "argument shards need not be the number of masters." % count(fewest, "shard", "shards")
+        )
+    elif plan.undivided_part() > 0.5:
+        yield (
+            "Of this CPU, %.0f %% is for messages on other shards, on which each worker waits too. More shards do not "
+            "divide it: use several layers, each with workers of its own." % (plan.undivided_part() * 100)
+        )
 
 
 def broadcasts(load):
