@@ -98,7 +98,7 @@ class Meter(object):
         return Costs(
             send=send,
             refused=self.cost(lambda: refuse(layer)),
-            wait=waits[0],
+            wait=max(waits[0], 0),
             other=max(waits[1] - waits[0], 0),
             kilobyte=max(medium - small, 0) * 1000.0 / (MEDIUM - SMALL),
             large=max(large - small, 0),
