@@ -11,7 +11,10 @@ from pathlib import Path
 from .errors import CannotMeasure
 
 #: How long, in seconds, a server may take to start.
-PATIENCE = 20
+PATIENCE = 60
+
+#: How long, in seconds, the nodes of a large cluster may take to meet.
+AGREEMENT = 120
 
 #: The bus of a cluster node listens at its port + 10000.
 CLUSTER_PORTS = 55000
@@ -33,13 +36,17 @@ def server_binary():
 
 
 def free_port():
-    """A TCP port on 127.0.0.1 that no process listens on now."""
+    """A TCP port on 127.0.0.1 that no process uses now, nor the one for the bus of a cluster node."""
     while True:
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as bus:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        if port < CLUSTER_PORTS:
-            return port
+            if port < CLUSTER_PORTS:
+                try:
+                    bus.bind(("127.0.0.1", port + 10000))
+                except OSError:
+                    continue
+                return port
 
 
 def keep_on(process, processors):
@@ -110,6 +117,73 @@ class SentinelServer(Server):
         lines = ["port %d" % self.port, "bind 127.0.0.1", "sentinel monitor benchmarks 127.0.0.1 %d 1" % master.port]
         Path(config).write_text("\n".join(lines) + "\n")
         self._start([config, "--sentinel"])
+
+
+class Several:
+    """
+    Plain servers that are the shards of one layer, from ``__init__`` to ``stop``. ``servers``: a list of ``Server``.
+    ``layer``: as of ``Servers.layer``; its "port" is that of the first.
+    """
+
+    def __init__(self, count):
+        self.servers = []
+        while len(self.servers) < count:
+            self.servers.append(Server())
+        hosts = [f"redis://127.0.0.1:{server.port}/0" for server in self.servers]
+        self.layer = {
+            "backend": "asgi_redis.RedisChannelLayer", "arguments": {"hosts": hosts}, "port": self.servers[0].port,
+        }
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+
+class Cluster:
+    """
+    A Redis Cluster of ``masters`` without replicas, from ``__init__`` to ``stop``. ``servers``: as of ``Several``.
+
+    ``layer(shards)``: as of ``Servers.layer``.
+    """
+
+    def __init__(self, masters):
+        self.servers = []
+        try:
+            while len(self.servers) < masters:
+                self.servers.append(Server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
+            self._join()
+            for server in self.servers:  # the shorter it is, the sooner nodes meet, and the more they talk
+                ask(server.port, "CONFIG", "SET", "cluster-node-timeout", 15000)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _join(self):
+        count = len(self.servers)
+        for number, server in enumerate(self.servers):
+            slots = range(number * 16384 // count, (number + 1) * 16384 // count)
+            for words in (
+                ["ADDSLOTS", *slots], ["SET-CONFIG-EPOCH", number + 1], ["MEET", "127.0.0.1", self.servers[0].port],
+            ):
+                ask(server.port, "CLUSTER", *words)
+        deadline = time.monotonic() + AGREEMENT
+        while not all(self._is_whole(server) for server in self.servers):
+            if time.monotonic() > deadline:
+                raise CannotMeasure(f"The {count} nodes of a cluster have not met within {AGREEMENT} seconds.")
+            time.sleep(0.2)
+
+    def _is_whole(self, server):
+        info = ask(server.port, "CLUSTER", "INFO")
+        return "cluster_state:ok" in info and f"cluster_known_nodes:{len(self.servers)}\r" in info
+
+    def layer(self, shards):
+        port = self.servers[0].port
+        arguments = {"hosts": [f"redis://127.0.0.1:{port}"], "shards": shards}
+        return {"backend": "asgi_redis.RedisClusterChannelLayer", "arguments": arguments, "port": port}
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
 
 
 class Servers:

@@ -36,6 +36,10 @@ class Process:
                 raise CannotMeasure(f"{self.name} does not start:\n{self.log()}")
             time.sleep(0.05)
 
+    def wait_for(self, text):
+        """Return once ``text`` is in the log."""
+        self.wait(lambda: text in self.log())
+
     def log(self):
         return self._log.read_text(errors="replace")
 
@@ -55,15 +59,15 @@ class Site:
     A Daphne and workers, from ``__init__`` to ``stop``.
 
     ``side``: whose code they run, on which stack. ``servers``: a ``Servers``. ``prefix``: that of the keys.
-    ``workers``: how many processes; ``threads``: how many in each of them.
+    ``workers``: how many processes; ``threads``: how many in each of them. ``environ``: more environment variables.
     """
 
     #: How many pages are fetched before anything is measured.
     WARMING = 50
 
-    def __init__(self, side, servers, prefix, workers=1, threads=1):
+    def __init__(self, side, servers, prefix, workers=1, threads=1, **environ):
         interpreter, self._redis_port = python(side.stack), servers.get("plain").port
-        environment = self._variables(side, servers.layer("plain"), prefix)
+        environment = dict(self._variables(side, servers.layer("plain"), prefix), **environ)
         self._folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
         self.port, self.processes = free_port(), {}
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -88,7 +92,7 @@ class Site:
         """Return once all processes work."""
         for name, process in self.processes.items():
             if name != "daphne":
-                process.wait(lambda process=process: "Listening on channels" in process.log())
+                process.wait_for("Listening on channels")
         self.processes["daphne"].wait(self._is_listening)
         for _ in range(self.WARMING):
             with urllib.request.urlopen(self.url, timeout=PATIENCE) as page:
