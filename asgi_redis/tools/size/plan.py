@@ -11,8 +11,8 @@ WORKER_REQUEST = 540
 DAPHNE_MEMBER = 100
 
 #: The same for a request, for each further shard: a worker waits on all, and each refuses Daphne's http.disconnect.
-DAPHNE_SHARD = 60
-WORKER_SHARD = 100
+DAPHNE_SHARD = 100
+WORKER_SHARD = 200
 
 #: Above this size, in bytes, a message does not pass through a script, and costs less a byte.
 LARGE = 65536
