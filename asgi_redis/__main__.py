@@ -35,7 +35,8 @@ def main(words=None):
     try:
         options = make_parser().parse_args(words)
         signals = Signals()
-        logging.getLogger("asgi_redis").addHandler(logging.NullHandler())  # commands say themselves what is wrong
+        for package in ("asgi_redis", "redis"):  # redis-py 4.1 logs the traceback of each cluster node without reply
+            logging.getLogger(package).addHandler(logging.NullHandler())  # commands say themselves what is wrong
         return options.run(options, Screen(signals), signals)
     except KeyboardInterrupt:  # before signals are recorded
         return 130
