@@ -22,6 +22,9 @@ except ImportError:
 UNPACK_OPTIONS = {"raw": False}
 if msgpack.version >= (0, 6):
     UNPACK_OPTIONS["strict_map_key"] = False
+elif msgpack.version < (0, 5, 4):
+    # Its own default, "strict", which means the same, makes it warn on each call.
+    UNPACK_OPTIONS["unicode_errors"] = None
 
 #: Versions before 0.6 need to be told how long a part may be; later ones accept no length beyond the body's.
 LENGTHS = ["max_%s_len" % kind for kind in ("str", "bin", "array", "map", "ext")] if msgpack.version < (0, 6) else []
