@@ -380,6 +380,7 @@ def test_a_local_message_is_received_while_redis_is_unavailable():
 def test_a_wait_survives_an_outage_of_the_local_redis(channels):
     with Server() as shared, Server() as here:
         layer = over(shared, here)
+        layer.blpop_timeout = LONG_WAIT
         reader = Reader(layer, channels)
         wait_until_blocked(layer.local_layer, 1)
         here.kill()

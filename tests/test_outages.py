@@ -28,6 +28,7 @@ def server():
 
 def test_a_blocking_receive_outlives_a_restart(server, caplog):
     layer = RedisChannelLayer(hosts=[server.url])
+    layer.blpop_timeout = LONG_WAIT
     sender = RedisChannelLayer(hosts=[server.url])
     with caplog.at_level(logging.INFO, "asgi_redis"):
         reader = Reader(layer, ["normal"])
