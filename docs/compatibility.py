@@ -31,6 +31,11 @@ A Channels site
 
 A site on Daphne with workers: pages, WebSockets, broadcasts, and outages of Redis.
 
+Before Channels 1.1.3, ``enforce_ordering`` fails, with this release as with 1.4: it receives on a name that both
+refuse. The rest of Channels 1.0.3 works. Daphne must be 1.2 or newer: Daphne 1.0 asks for new channels of a form that
+both refuse. Channels 1.0 does not keep pip from installing asgiref 2 or later, which it can't run with:
+``pip install "asgiref<2"`` helps.
+
 {sites}
 """
 
