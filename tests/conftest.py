@@ -29,8 +29,33 @@ if acl.LIMITED:
 needs_cluster = pytest.mark.skipif(cluster.RedisCluster is None, reason="redis-py before 4.1 knows no Redis Cluster")
 
 
+#: What is done about warnings while a test of the suite runs; the last that fits is valid.
+WARNINGS = [
+    "error",
+    # cryptography says it of old Pythons; so does msgpack-python of its own import there.
+    "ignore:Python [23].* is no longer supported",
+    "ignore:can't resolve package from __spec__:ImportWarning",
+    # redis-py 2 with hiredis, also when it makes a parser.
+    "ignore:(The )?distutils .* deprecated:DeprecationWarning",
+    # The oldest msgpack, of a default of its own: the peer has only what the page of the wire format tells it.
+    "ignore:unicode_errors is deprecated:PendingDeprecationWarning:tests[.]wire_peer",
+    # Tests fork on purpose, beside threads and greenlets.
+    "ignore:Using fork.. is a bad idea:DeprecationWarning",
+    "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning",
+    # They are given when the collector runs, which may be in another test.
+    "ignore:unclosed",
+    "default:Exception ignored",
+]
+
+
 def pytest_addoption(parser):
     parser.addoption("--record", metavar="PATH", help="write versions and the number of tests passed to this file")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.partition("::")[0].count("/") == 1:  # folders have tests of other packages too
+            item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
 
 
 def pytest_sessionfinish(session):

@@ -94,6 +94,9 @@ class Demo(object):
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
         left = [pid for pid in self.pids if not is_gone(pid)]
         for pid in left:
             os.kill(pid, signal.SIGKILL)

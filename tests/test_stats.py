@@ -410,20 +410,24 @@ def test_watch_goes_on_while_all_shards_are_unavailable(watch, gone):
     assert any("ERROR" in line for line in frames[1])
 
 
+def end_without_reader(process):
+    """Close the pipe that ``process`` writes to; return its exit status, and what it wrote to standard error."""
+    process.stdout.close()
+    process.stdin.close()
+    with process.stderr:
+        return process.wait(), process.stderr.read()
+
+
 def test_watch_in_a_pipe_ends_with_its_reader(site):
     process = start("stats", "--watch", "0.2", *site.hosts)
     while b"Shards" not in process.stdout.readline():
         assert process.poll() is None
-    process.stdout.close()
-    assert process.wait() == 128 + signal.SIGPIPE
-    assert process.stderr.read() == b""
+    assert end_without_reader(process) == (128 + signal.SIGPIPE, b"")
 
 
 def test_head(site):
     process = start("stats", "--json", *site.hosts)
-    process.stdout.close()
-    assert process.wait() == 128 + signal.SIGPIPE
-    assert process.stderr.read() == b""
+    assert end_without_reader(process) == (128 + signal.SIGPIPE, b"")
 
 
 def test_watch_pauses_longer_if_reading_takes_long(monkeypatch):
