@@ -53,14 +53,11 @@ layer.flush()
 #: Python's development mode, which gives more warnings. Version 3.7 is the first that has it.
 DEVELOPMENT = ["-X", "dev"] if sys.version_info >= (3, 7) else []
 
-#: A layer's connections stay open as long as it lives, even if that is until the process ends.
-UNCLOSED = "ignore:unclosed"
-
 
 def outcome(program, *arguments):
     """Run ``program``, for which each warning is an error; return its exit status and what it wrote."""
     process = subprocess.Popen(
-        [sys.executable] + DEVELOPMENT + ["-W", "error", "-W", UNCLOSED, "-c", program] + list(arguments), cwd=ROOT,
+        [sys.executable] + DEVELOPMENT + ["-W", "error", "-c", program] + list(arguments), cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     out = process.communicate()[0].decode("utf-8")

@@ -28,29 +28,29 @@ class Connection(object):
     ``redis_py``: redis-py's connection, which has connected.
     """
 
-    __slots__ = ("redis_py", "_socket", "_is_tls", "_data")
+    __slots__ = ("redis_py", "_is_tls", "_data")
 
     def __init__(self, redis_py):
+        # Its socket is not kept here, or Python would delete that, with a warning, before redis-py closes it.
         self.redis_py = redis_py
-        self._socket = redis_py._sock
-        self._is_tls = hasattr(self._socket, "pending")
+        self._is_tls = hasattr(redis_py._sock, "pending")
         #: What was received since the last command was sent.
         self._data = b""
 
     def set_timeout(self, seconds):
         """Let reading and writing take ``seconds`` at most; None: for ever."""
-        if type(self._socket).__module__ == "socket" and os.name == "posix":
+        if type(self.redis_py._sock).__module__ == "socket" and os.name == "posix":
             # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
             # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
             timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
-            self._socket.settimeout(None)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+            self.redis_py._sock.settimeout(None)
+            self.redis_py._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+            self.redis_py._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         else:
-            self._socket.settimeout(seconds)
+            self.redis_py._sock.settimeout(seconds)
 
     def fileno(self):
-        return self._socket.fileno()
+        return self.redis_py._sock.fileno()
 
     def ask(self, command):
         """``send``, ``read``, and forget the reply, which may be large."""
@@ -65,9 +65,9 @@ class Connection(object):
         try:
             if type(command) is list:
                 for part in command:
-                    self._socket.sendall(part)
+                    self.redis_py._sock.sendall(part)
             else:
-                self._socket.sendall(command)
+                self.redis_py._sock.sendall(command)
         except EnvironmentError as error:
             raise explained(error, "writing to")
 
@@ -96,7 +96,7 @@ class Connection(object):
     def _receive(self, most=CHUNK):
         while True:
             try:
-                chunk = self._socket.recv(most)
+                chunk = self.redis_py._sock.recv(most)
             except EnvironmentError as error:
                 if error.errno != errno.EINTR:  # before Python 3.5, the caller must try again
                     raise explained(error, "reading from")
@@ -113,25 +113,25 @@ class Connection(object):
     def can_read(self, seconds=0):
         """Return True if ``read`` would return or raise within ``seconds``, or at least receive a part of the reply."""
         if self._data or not self._is_tls:
-            return bool(self._data or readable([self._socket], seconds))
+            return bool(self._data or readable([self.redis_py._sock], seconds))
         deadline = monotonic() + seconds
-        while self._socket.pending() or readable([self._socket], max(deadline - monotonic(), 0)):
+        while self.redis_py._sock.pending() or readable([self.redis_py._sock], max(deadline - monotonic(), 0)):
             if self._receive_now():
                 return True
         return False
 
     def _receive_now(self):
         """Receive without waiting. Return False if there was nothing for the reader, such as the tickets of TLS."""
-        timeout = self._socket.gettimeout()
-        self._socket.settimeout(0)
+        timeout = self.redis_py._sock.gettimeout()
+        self.redis_py._sock.settimeout(0)
         try:
-            self._data += self._socket.recv(CHUNK)
+            self._data += self.redis_py._sock.recv(CHUNK)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except EnvironmentError:
             pass  # ``read`` raises it again
         finally:
-            self._socket.settimeout(timeout)
+            self.redis_py._sock.settimeout(timeout)
         return True
 
     def close(self):
@@ -139,7 +139,7 @@ class Connection(object):
 
     def abandon(self):
         """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
-        self._socket.close()
+        self.redis_py._sock.close()
         self.redis_py._sock = None
 
 
