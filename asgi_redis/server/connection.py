@@ -139,8 +139,9 @@ class Connection(object):
 
     def abandon(self):
         """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
-        self.redis_py._sock.close()
-        self.redis_py._sock = None
+        opened, self.redis_py._sock = self.redis_py._sock, None
+        if opened is not None:  # another thread may be doing this too
+            opened.close()
 
 
 def explained(error, doing):

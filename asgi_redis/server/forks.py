@@ -8,7 +8,8 @@ class PerProcess(object):
     """
     An object that each process has one of: a forked child makes its own at the first use.
 
-    ``make()``: makes the object. ``leave(made)``: is called in the child, to let go of the parent's object.
+    ``make()``: makes the object. ``leave(made)``: is called in the child, perhaps by several threads, to let go of the
+    parent's object.
     """
 
     def __init__(self, make, leave):
@@ -21,10 +22,14 @@ class PerProcess(object):
         try:
             return self._made[process]
         except KeyError:
-            for other in list(self._made):
-                self._leave(self._made[other])
-            # If two threads get here at once, both use the object that was stored first.
-            made = self._made.setdefault(process, self._make())
-            for other in [other for other in self._made if other != process]:
+            return self._first(process)
+
+    def _first(self, process):
+        """Leave the objects of other processes, and return this one's. Several threads may get here at once."""
+        for other in list(self._made):
+            made = self._made.get(other)
+            if other != process and made is not None:
+                self._leave(made)
                 self._made.pop(other, None)
-            return made
+        # All threads use the object that was stored first.
+        return self._made.setdefault(process, self._make())
