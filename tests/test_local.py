@@ -412,7 +412,7 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may have ended
     layer.send("normal", {"n": 1})
     assert layer.receive(["normal"]) == ("normal", {"n": 1})
 
