@@ -7,14 +7,13 @@ import functools
 import io
 import os
 import re
-import socket
 import tempfile
 import time
 
 import redis
 
 from asgi_redis.server.clients import call
-from asgi_redis.tools.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server
 
 from . import acl
 
@@ -26,9 +25,6 @@ AGREEMENT = 40
 
 #: Where files are kept in memory; None for the usual place.
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
-
-#: The bus of a cluster node listens at its port + 10000.
-CLUSTER_PORTS = 55000
 
 _plain = []
 
@@ -111,18 +107,6 @@ def start_anew(start, stop):
             stop()
             if not remaining or not isinstance(error, AssertionError):
                 raise
-
-
-def is_free(port):
-    """Whether nobody listens on ``port`` of 127.0.0.1, nor has a connection from there."""
-    probe = socket.socket()
-    try:
-        probe.bind(("127.0.0.1", port))
-        return True
-    except socket.error:
-        return False
-    finally:
-        probe.close()
 
 
 def is_in_sync(replica):
@@ -283,8 +267,7 @@ class Cluster(object):
     def _node(self):
         # Replicas stand for election for as long as it takes, not only while their data is less than 25 seconds old.
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-slave-validity-factor", "0"]
-        ports = iter(lambda: free_port(CLUSTER_PORTS), None)
-        return keep_in_memory(Server(options, port=next(port for port in ports if is_free(port + 10000)))).start()
+        return keep_in_memory(Server(options)).start()
 
     def add_node(self):
         """Start one more master, which has no slots yet, and return it."""

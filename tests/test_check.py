@@ -59,12 +59,23 @@ def one(result, about):
 # A healthy site.
 
 
-def test_a_healthy_site():
-    with commands.Site(3, workers=2) as site:
+def check_with_backlog(site):
+    """Check ``site`` while 20 new messages wait. On a very busy machine they are old before that is done."""
+    while True:
+        begun = time.time()
         for number in range(20):
             site.layer.send("backlog", {"n": number})
-        site.layer.group_add("crowd", "daphne!x")
         result = run("check", *site.hosts)
+        if time.time() - begun < 10:
+            return result
+        while site.layer.receive(["backlog"])[0]:
+            pass
+
+
+def test_a_healthy_site():
+    with commands.Site(3, workers=2) as site:
+        site.layer.group_add("crowd", "daphne!x")
+        result = check_with_backlog(site)
         assert (result.status, result.err, bad(result)) == (0, "", set())
         assert sorted(int(text.split(",")[0]) for _, _, text in verdicts(result, "messages")) == [6, 7, 7]
         level, text = one(result, "processes")
@@ -520,7 +531,7 @@ def test_messages_that_wait_for_long_without_a_reader(site, channel, what):
     result = run("check", *site.hosts)
     assert result.status == 1 and bad(result) == {"channels"}
     queue = channel.partition("!")[0] + "!" * ("!" in channel)
-    assert re.match(r"%s: 2 of 100 wait, the oldest for 3\d s\. %s" % (queue, what), one(result, "channels")[1])
+    assert re.match(r"%s: 2 of 100 wait, the oldest for [3-9]\d s\. %s" % (queue, what), one(result, "channels")[1])
 
 
 def test_messages_that_wait_for_long_for_a_reader_name_it(site):

@@ -214,7 +214,7 @@ def test_a_bar_stays_on_its_line(demo, terminal, columns):
     run = shown.run(demo, "demo", "--requests", "2000")
     while shown.read():
         pass
-    assert run.process.wait() == 0
+    assert run.process.wait() == 0, shown.text
     bars = [line for line in shown.lines() if any("requests: " in text for text in line)]
     assert len(bars) == 1
     assert len(bars[0]) > 3 and all(len(text) <= columns for text in bars[0])
@@ -226,7 +226,7 @@ def test_without_tqdm_lines_take_the_place_of_the_bar(demo, terminal, tmpdir):
     run = shown.run(demo, "demo", "--requests", "200", environ={str("PYTHONPATH"): str(tmpdir)})
     while shown.read():
         pass
-    assert run.process.wait() == 0
+    assert run.process.wait() == 0, shown.text
     lines = [line[-1] for line in shown.lines()]
     # If it takes longer than a few seconds, there are some before the last.
     assert [line for line in lines if "requests  " in line and " of " in line][-1] == "  requests        200 of 200"

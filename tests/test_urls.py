@@ -8,11 +8,10 @@ import pytest
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer
 from asgi_redis.server.clients import REDIS_PY
-from asgi_redis.tools.embedded import Server, free_port
+from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .conftest import needs_cluster
-from .servers import CLUSTER_PORTS
 
 WRONG = [
     ("redis://127.0.0.1:abc/0", "redis://127.0.0.1:***/0: the port must be a number from 1 to 65535"),
@@ -168,7 +167,7 @@ def test_an_ipv6_address_as_host(on_ipv6):
 @needs_ipv6
 @needs_cluster
 def test_ipv6_nodes_of_a_cluster():
-    node = Server(["--cluster-enabled", "yes"], port=free_port(CLUSTER_PORTS))
+    node = Server(["--cluster-enabled", "yes"])
     with listens_on_ipv6(node):
         client = RedisChannelLayer(hosts=[node.url]).connection(0)
         servers.call(client, "CLUSTER", "ADDSLOTS", *range(16384))

@@ -15,8 +15,9 @@ import six
 from redis.exceptions import ResponseError
 
 from asgi_redis.server.waiting import Waiter
+from asgi_redis.tools.embedded import free_port
 
-from .servers import eventually, free_port
+from .servers import eventually
 
 #: How long, in seconds, a test waits at most for what must happen at some time.
 PATIENCE = 30

