@@ -1,22 +1,19 @@
 """Whether ``asgi-redis size`` is right: ``python -m benchmarks.sizing --help``."""
-import argparse
 import collections
 import itertools
 import json
-import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from . import report
+from . import commands, report
 from .browsers import Browsers
 from .environments import ROOT, THIS, progress, python, variables
 from .errors import CannotMeasure
 from .servers import Cluster, Servers, Several, ask, server_binary
-from .sides import MEASURED, MeasuredProcess, Side
+from .sides import MEASURED, Side, versions_of
 from .sites import Process, Site
 
 try:
@@ -368,22 +365,14 @@ def title(row):
 
 
 def arguments(words=None):
-    parser = argparse.ArgumentParser(
-        prog=COMMAND,
-        description="Compares what asgi-redis size predicts with what set-ups on this machine use, in eight minutes. "
-        f"The exit status is 1 if a prediction is off by more than {TOLERANCE:.0%}, 2 if something to measure with is "
-        "missing.".replace("%", "%%"),
+    parser = commands.parser(
+        COMMAND,
+        "Compares what asgi-redis size predicts with what set-ups on this machine use, in eight minutes. The exit "
+        f"status is 1 if a prediction is off by more than {TOLERANCE:.0%}, 2 if something to measure with is missing.",
     )
-    parser.add_argument("--rows", metavar="NAME,NAME", help="these only: " + ", ".join(ROWS))
+    commands.add_names(parser, "--rows", ROWS)
     parser.add_argument("--seconds", type=float, default=20, help="how long a set-up is measured (default 20)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results here")
-    options = parser.parse_args(words)
-    names = options.rows.split(",") if options.rows else ROWS
-    unknown = [name for name in names if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no {', '.join(unknown)} among the rows")
-    options.rows = [row for row in ROWS if row in names]
-    return options
+    return parser.parse_args(words)
 
 
 def measure_site(costs, options, folder):
@@ -418,7 +407,7 @@ def shown(figures):
     return figures
 
 
-def run(options, folder):
+def measured(options, folder):
     """Return the results, [{"row": name, "title": text, "figures": [Figure, ...]}, ...], and the costs of each kind."""
     costs, figures = {}, {}
     for row, measure in (("site", measure_site), ("shards", measure_shards)):
@@ -442,16 +431,16 @@ def run(options, folder):
 
 
 def table(results):
-    """The figures as a table in reStructuredText."""
+    """The figures as a table in reStructuredText. ``results``: as of ``as_data``."""
     rows = []
     for result in results:
         for number, figure in enumerate(result["figures"]):
-            predicted, ratio = ("-", "-") if figure.predicted is None else (
-                report.figure(figure.predicted), f"{figure.ratio:.2f}",
+            predicted, ratio = ("-", "-") if figure["predicted"] is None else (
+                report.figure(figure["predicted"]), f"{figure['ratio']:.2f}",
             )
             rows.append([
-                "\\" if number else result["title"], figure.name, predicted, report.figure(figure.measured), ratio,
-                figure.verdict,
+                "\\" if number else result["title"], figure["name"], predicted, report.figure(figure["measured"]),
+                ratio, figure["verdict"],
             ])
     return report.grid(["set-up", "figure", "predicted", "measured", "ratio", "verdict"], rows)
 
@@ -464,40 +453,21 @@ def as_data(results):
     ]
 
 
-def main(words=None):
-    options = arguments(words)
-    signal.signal(signal.SIGTERM, lambda *received: sys.exit("Terminated."))  # so that servers are stopped
-    folder = tempfile.mkdtemp(prefix="asgi_redis-benchmarks-")
-    try:
-        server_binary()
-        versions = {"server": server_version(), **{stack: versions_of(stack) for stack in stacks(options.rows)}}
-        results, costs = run(options, folder)
-    except CannotMeasure as error:
-        print(error, file=sys.stderr)
-        return 2
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(table(results))
-    if options.json:
-        costs = {row: found._asdict() for row, found in costs.items()}
-        report.save(options.json, COMMAND, versions, table(results), rows=as_data(results), costs=costs)
-    return 1 if any(figure.verdict == "wrong" for result in results for figure in result["figures"]) else 0
-
-
-def stacks(rows):
-    """The stacks that the processes of ``rows`` run on."""
-    return (["site"] if "site" in rows else []) + (["newest"] if rows != ["site"] else [])
-
-
-def versions_of(stack):
-    process = MeasuredProcess(THIS, stack)
-    process.stop()
-    return process.imported["versions"]
-
-
-def server_version():
+def run(options):
+    """Return the results and costs of all chosen rows, and the versions of everything."""
+    server_binary()
+    stacks = (["site"] if "site" in options.rows else []) + (["newest"] if options.rows != ["site"] else [])
+    versions = {stack: versions_of(Side(THIS, stack, "send")) for stack in stacks}
     with Servers() as servers:
-        return servers.version()
+        versions["server"] = servers.version()
+    with tempfile.TemporaryDirectory(prefix="asgi_redis-benchmarks-") as folder:
+        results, costs = measured(options, folder)
+    return {"rows": as_data(results), "costs": {row: found._asdict() for row, found in costs.items()}}, versions
+
+
+def main(words=None):
+    found = commands.perform(COMMAND, arguments(words), run, lambda results: table(results["rows"]))
+    return 1 if any(figure["verdict"] == "wrong" for result in found["rows"] for figure in result["figures"]) else 0
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class Connection(object):
                 return chunk
 
     def is_intact(self):
-        """Return False if the other end is closed, or has sent what nobody asked for, as far as is known now."""
+        """Return True if the connection is open, and nothing has arrived since the last reply, so far as is known."""
         self._data = b""
         return not self.can_read()
 

@@ -23,7 +23,7 @@ def test_a_prediction_may_be_off_by_a_quarter(predicted, measured, verdict):
 
 def test_the_table_has_a_title_for_each_set_up_and_a_dash_for_what_is_not_predicted():
     figures = [sizing.Figure("requests", 100), sizing.Figure("connections", 11, 10)]
-    lines = sizing.table([{"row": "site", "title": "a site", "figures": figures}]).splitlines()
+    lines = sizing.table(sizing.as_data([{"row": "site", "title": "a site", "figures": figures}])).splitlines()
     assert [line.split() for line in lines[3:5]] == [
         ["a", "site", "requests", "-", "100", "-", "-"], ["\\", "connections", "10.0", "11.0", "1.10", "right"],
     ]
@@ -65,4 +65,4 @@ def test_rows_are_chosen_by_name():
 def test_an_unknown_row(capsys):
     with pytest.raises(SystemExit):
         sizing.arguments(["--rows", "sned"])
-    assert "there is no sned among the rows" in capsys.readouterr().err
+    assert "there is no sned among: site, shards, cluster-1" in capsys.readouterr().err
