@@ -100,44 +100,41 @@ over = True
 signal.setitimer(signal.ITIMER_REAL, 0)
 """
 
-#: Two workers, one after the other, that a parent which made the layer forks. Process ids come again: in a container
-#: with few of them within seconds.
-FORKS = """
+#: ``in_child(work)``: fork, call ``work()`` in the child, and note what was acknowledged there.
+FORK = """
 import os
 
-for name in ("first", "second"):
+def in_child(work):
     ends = os.pipe()
     child = os.fork()
     if child == 0:
-        os.getpid = lambda: 4242
         del acknowledged[:]
-        for number in range(20):
-            send(name, number)
+        work()
         os.write(ends[1], json.dumps(acknowledged).encode("ascii"))
         os._exit(0)
     os.close(ends[1])
     with os.fdopen(ends[0]) as end:
-        acknowledged += json.load(end)
+        acknowledged.extend(json.load(end))
     os.waitpid(child, 0)
+"""
+
+#: Two workers, one after the other, that a parent which made the layer forks. Process ids come again: in a container
+#: with few of them within seconds.
+SAME_IDS = """
+def send_all():
+    os.getpid = lambda: 4242
+    for number in range(20):
+        send(name, number)
+
+for name in ("first", "second"):
+    in_child(send_all)
 """
 
 #: Ten workers that a parent forks, each with threads that all need the layer at once.
 THREADS_OF_WORKERS = """
-import os
-
 getattr(sys, "setswitchinterval", lambda seconds: sys.setcheckinterval(1))(1e-6)
 for worker in range(10):
-    ends = os.pipe()
-    child = os.fork()
-    if child == 0:
-        del acknowledged[:]
-        at_once(lambda name: send("%d-%s" % (worker, name), 0), 8)
-        os.write(ends[1], json.dumps(acknowledged).encode("ascii"))
-        os._exit(0)
-    os.close(ends[1])
-    with os.fdopen(ends[0]) as end:
-        acknowledged += json.load(end)
-    os.waitpid(child, 0)
+    in_child(lambda: at_once(lambda name: send("%d-%s" % (worker, name), 0), 8))
 """
 
 #: To greenlets whose threads are not patched, all of them are in one thread.
@@ -239,13 +236,13 @@ def test_a_signal_handler_sends_while_the_program_records_a_failure(place, is_up
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
 def test_a_process_id_is_used_again_under_a_parent_that_made_the_layer(layer, by):
-    sent = acknowledged(FUTURE + BEGIN + FORKS + END, layer, by)
+    sent = acknowledged(FUTURE + BEGIN + FORK + SAME_IDS + END, layer, by)
     assert len(sent) == 40
     check(sent, arrived(layer))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
 def test_all_threads_of_a_forked_worker_send_at_once(layer, by):
-    sent = acknowledged(FUTURE + THREADS + BEGIN + THREADS_OF_WORKERS + END, layer, by)
+    sent = acknowledged(FUTURE + THREADS + BEGIN + FORK + THREADS_OF_WORKERS + END, layer, by)
     assert len(sent) == 80
     check(sent, arrived(layer))
