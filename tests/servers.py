@@ -59,7 +59,9 @@ def client_of(layer, index=0):
     """A redis-py client, of the user that may do everything, for the server of a layer's shard."""
     pool = layer.connection(index).connection_pool
     options = {name: value for name, value in pool.connection_kwargs.items() if name not in ("username", "password")}
-    return redis.StrictRedis(connection_pool=redis.ConnectionPool(pool.connection_class, **options))
+    copy = redis.ConnectionPool(pool.connection_class, **options)
+    copy.original = pool  # with Sentinels, connections have a weak reference to it
+    return redis.StrictRedis(connection_pool=copy)
 
 
 def calls(client):
