@@ -170,4 +170,9 @@ def own_retries(options):
     retry = options.get("retry")
     return any(
         options.get(name) and options[name] != defaults.get(name) for name in ("retry_on_timeout", "retry_on_error")
-    ) or (retry is not None and retry._retries != 0 and retry != defaults.get("retry"))
+    ) or (retry is not None and retry._retries != 0 and _policy(retry) != _policy(defaults.get("retry")))
+
+
+def _policy(retry):
+    """Return what tells two ``Retry`` apart. Before redis-py 6.4, equal backoffs are not ``==``."""
+    return retry and (retry._retries, type(retry._backoff), vars(retry._backoff))
