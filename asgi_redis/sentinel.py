@@ -46,6 +46,11 @@ class Service(Place):
         self._doubt_until = 0
         self._schedule()
 
+    def options(self, client):
+        # Since redis-py 4.6, connections would ask a proxy of the pool, and last_master would stay as it was.
+        pool = client.connection_pool
+        return dict(pool.connection_kwargs, connection_pool=pool)
+
     def _schedule(self):
         now = monotonic()
         interval = self._interval or float("inf")
