@@ -37,6 +37,7 @@ from .server.options import check_options
 from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
 from .server.times import SOCKET_TIMEOUT
 from .server.urls import without_password
+from .server.waiting import abandon_waits
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Parts(object):
         """In a forked child: leave all connections to the parent."""
         for shard in self.shards.made():
             shard.abandon()
+        abandon_waits()
 
 
 class BaseRedisChannelLayer(Names, BaseChannelLayer):

@@ -1,7 +1,10 @@
 """receive(block=True), on one server and on several."""
 from __future__ import unicode_literals
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,6 +18,7 @@ from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .patience import AT_ONCE, LONG_WAIT
+from .troubles import PATIENCE
 
 
 @pytest.fixture
@@ -189,3 +193,62 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_connection_blocked(mak
     for index in range(shards):
         assert servers.client(index).info("clients")["blocked_clients"] == 0
     assert layer.receive(["normal"]) == ("normal", {"n": 1})
+
+
+#: Two threads wait, and one is in the middle of a call, when it forks a child. Prints the child's sockets.
+FORKS = """
+from __future__ import print_function
+import os, signal, stat, sys, threading, time
+from asgi_redis import RedisChannelLayer
+
+def is_socket(number):
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+def start(function, *arguments):
+    thread = threading.Thread(target=function, args=arguments)
+    thread.daemon = True
+    thread.start()
+
+layer = RedisChannelLayer(hosts=[u"" + sys.argv[1]], connection_kwargs={"socket_timeout": 60})
+layer.blpop_timeout = 60
+for _ in range(2):
+    start(layer.receive, [u"normal"], True)
+sys.stdin.readline()  # both wait
+layer.send(u"other", {})  # which opens a connection
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
+start(layer.send, u"other", {})
+while any(session.connection for session in layer._parts.shards[0]._sessions):
+    time.sleep(0.001)
+child = os.fork()
+if child == 0:
+    layer.random_index()
+    print([number for number in range(256) if is_socket(number)])
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_a_forked_child_keeps_no_socket_of_its_parents_waits_and_calls():
+    with Server() as server:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", FORKS, server.url, str(server.process.pid)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True,
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+        )
+        timer = threading.Timer(2 * PATIENCE, process.kill)
+        timer.start()
+        try:
+            wait_until_blocked(RedisChannelLayer(hosts=[server.url]), 1, 2)
+            assert process.communicate(b"\n")[0] == b"[]\n"
+        finally:
+            timer.cancel()
+            os.kill(server.process.pid, signal.SIGCONT)
+            if process.poll() is None:
+                process.kill()
+                process.communicate()

@@ -23,7 +23,8 @@ class Session(object):
     """
 
     __slots__ = (
-        "name", "key", "packed_key", "packed_message", "number", "renew_at", "life", "connection", "idle_at", "sent",
+        "name", "key", "packed_key", "packed_message", "number", "renew_at", "life", "connection", "opened", "idle_at",
+        "sent",
     )
 
     def __init__(self, keys):
@@ -41,6 +42,8 @@ class Session(object):
         #: A ``Connection``. None during a call, so that an interrupted call leaves no connection with a reply that
         #: is half read.
         self.connection = None
+        #: The same, but during a call too: a forked child closes it.
+        self.opened = None
         #: From when on the connection counts as idle, and is checked before its next use. ``times.monotonic``.
         self.idle_at = 0
         #: True if the last call may have reached the server, but got no reply.
@@ -70,14 +73,15 @@ class Session(object):
             raise
         except BaseException:
             connection.close()
+            self.opened = None
             raise
         self.connection = connection
         return reply
 
     def close(self):
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+        opened, self.connection, self.opened = self.opened, None, None
+        if opened is not None:
+            opened.close()
 
 
 def digits(number):

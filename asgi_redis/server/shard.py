@@ -145,8 +145,9 @@ class Shard(object):
     def abandon(self):
         """Leave all connections to the process that this one was forked from."""
         for session in self._sessions:
-            if session.connection is not None:
-                session.connection.abandon()
+            opened = session.opened
+            if opened is not None:
+                opened.abandon()
 
     # Calls.
 
@@ -230,7 +231,7 @@ class Shard(object):
         client = self.place.client()
         options = self.place.options(client)
         timeout = reply_timeout(options)
-        session.connection = connect(client, options, patience, patience or timeout)
+        session.connection = session.opened = connect(client, options, patience, patience or timeout)
         command = scripts.origin.command([self.keys.origin], [random_name(), ORIGIN_MS])
         try:
             origin = session.ask(command)

@@ -6,8 +6,17 @@ import threading
 from redis.exceptions import TimeoutError
 
 from . import resp, scripts, times
+from .forks import PerProcess
 from .keys import WAKE_MS
 from .sockets import pair, readable
+
+#: The waits of this process that are under way, a set of ``Waiter``.
+_under_way = PerProcess(set, lambda waiters: [waiter.abandon() for waiter in waiters])
+
+
+def abandon_waits():
+    """In a forked child: close the sockets with which threads of its parent wait."""
+    _under_way.get()
 
 
 class Waiter(object):
@@ -28,13 +37,19 @@ class Waiter(object):
             self._ends = pair()
             if self.stopped:
                 self._ends[1].send(b"!")
+        _under_way.get().add(self)
         return self
 
     def __exit__(self, *error):
+        _under_way.get().discard(self)
         with self._lock:
-            ends, self._ends = self._ends, None
-            for end in ends:
-                end.close()
+            self.abandon()
+
+    def abandon(self):
+        """Close the sockets. A forked child must not wait for the lock, which a thread of its parent may have."""
+        ends, self._ends = self._ends, None
+        for end in ends or ():
+            end.close()
 
     def wake(self):
         with self._lock:
@@ -124,11 +139,8 @@ class BlockingPop(object):
     def close(self):
         """Close the connection. It stays unknown what the server has popped, or still pops."""
         if self._session is not None:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-            session, self._session = self._session, None
-            self.shard.retire(session)
+            self.shard.retire(self._session)
+            self._session = self._connection = None
 
 
 def first_reply(pops, waiter, until):
