@@ -244,11 +244,12 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
 
         ValueError if there is no such shard.
         """
+        shards = self._parts.shards
         if index is None:
             index = self.random_index()
-        if not isinstance(index, six.integer_types) or not 0 <= index < self.ring_size:
-            raise ValueError("There is no shard %r: there are %d, counted from 0." % (index, self.ring_size))
-        return self._parts.shards[index].place.client()
+        if not isinstance(index, six.integer_types) or not 0 <= index < len(shards):
+            raise ValueError("There is no shard %r: there are %d, counted from 0." % (index, len(shards)))
+        return shards[index].place.client()
 
     def random_index(self):
         """Return the index of a random shard."""

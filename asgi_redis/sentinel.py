@@ -1,6 +1,8 @@
 """The layer over servers that Redis Sentinel watches."""
 from __future__ import unicode_literals
 
+import contextlib
+
 import redis
 import six
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
@@ -17,6 +19,10 @@ from .server.times import monotonic
 #: otherwise.
 SENTINEL_TIMEOUT = 2
 
+#: How long all of them together may take, in seconds, if none replied the last time: a call that waits for them may
+#: hold up a reactor.
+SENTINELS_PATIENCE = 1
+
 #: Options that redis-py's ``Sentinel`` has for itself and its pools.
 MANAGER_OPTIONS = ("min_other_sentinels", "force_master_ip", "check_connection")
 
@@ -24,6 +30,51 @@ MANAGER_OPTIONS = ("min_other_sentinels", "force_master_ip", "check_connection")
 #: tell it, up to ten seconds later. So the Sentinels are asked for DOUBT_FOR seconds, once every DOUBT_INTERVAL.
 DOUBT_FOR = 15
 DOUBT_INTERVAL = 1
+
+
+class Sentinels(Sentinel):
+    """
+    redis-py's ``Sentinel``, but with less patience as long as no Sentinel replies.
+
+    ``hosts``: their (host, port) pairs. ``sentinel_kwargs``, ``connection_kwargs``: as in redis-py.
+    """
+
+    def __init__(self, hosts, sentinel_kwargs, **connection_kwargs):
+        super(Sentinels, self).__init__(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
+        self._hosts = hosts
+        self._patient = Sentinel(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
+        longest = float(SENTINELS_PATIENCE) / len(hosts)
+        sentinel_kwargs = dict(sentinel_kwargs)
+        for name in ("socket_timeout", "socket_connect_timeout"):
+            sentinel_kwargs[name] = min(sentinel_kwargs[name] or longest, longest)
+        self._impatient = Sentinel(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
+        #: True if a Sentinel replied to the last question.
+        self._replied = True
+
+    @contextlib.contextmanager
+    def _asking(self):
+        """Yield the redis-py ``Sentinel`` for a question that is asked in this context."""
+        try:
+            yield self._patient if self._replied else self._impatient
+        except (ConnectionError, TimeoutError):
+            self._replied = False
+            raise
+        self._replied = True
+
+    def discover_master(self, service_name):
+        with self._asking() as manager:
+            return manager.discover_master(service_name)
+
+    def services(self):
+        """Return the names of all services that the Sentinels know. redis-py's errors."""
+        with self._asking() as manager:
+            for sentinel in manager.sentinels:
+                try:
+                    return list(sentinel.sentinel_masters())
+                except RedisError as error:
+                    if not is_outage(error):  # for example a wrong password
+                        raise
+            raise ConnectionError("No Sentinel replies: %s" % ", ".join("%s:%d" % host for host in self._hosts))
 
 
 class Pool(SentinelConnectionPool):
@@ -68,7 +119,7 @@ class Service(Place):
             try:
                 self._client.connection_pool.get_master_address()
             except (ConnectionError, TimeoutError):
-                pass  # the known master may work without its Sentinels
+                self._schedule()  # that took long; and the known master may work without its Sentinels
         master = self._client.connection_pool.last_master
         return master is None or (connection.host, connection.port) == master
 
@@ -106,9 +157,7 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
         for where, options in (("sentinel_kwargs", sentinel_kwargs), ("connection_kwargs", self.connection_kwargs)):
             of_connections = {name: value for name, value in options.items() if name not in MANAGER_OPTIONS}
             client_for_address("localhost", 26379, of_connections, where)  # ValueError if redis-py does not have one
-        self._sentinel = Sentinel(
-            hosts, sentinel_kwargs=connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs)
-        )
+        self._sentinel = Sentinels(hosts, connect_options(sentinel_kwargs), **connect_options(self.connection_kwargs))
         return hosts
 
     def _check_services(self, services):
@@ -124,17 +173,8 @@ class RedisSentinelChannelLayer(BaseRedisChannelLayer):
     def services(self):
         """The names of the services, in the order of the shards. If none were given, the Sentinels are asked once."""
         if self._services is None:
-            self._services = sorted(self._known_services())
+            self._services = sorted(self._sentinel.services())
         return self._services
-
-    def _known_services(self):
-        for sentinel in self._sentinel.sentinels:
-            try:
-                return list(sentinel.sentinel_masters())
-            except RedisError as error:
-                if not is_outage(error):  # for example a wrong password
-                    raise
-        raise ConnectionError("No Sentinel replies: %s" % ", ".join("%s:%d" % host for host in self.hosts))
 
     @property
     def ring_size(self):

@@ -7,7 +7,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from ..codec import WrongKeys
 from ..server import resp, scripts, times
-from ..server.breaker import Breaker
 from ..server.clients import is_outage
 from ..server.keys import DROPPED_COUNT
 from ..server.session import digits
@@ -32,15 +31,6 @@ NOTHING_POPPED = resp.bulk(b"")
 
 #: How many sets of channels are kept at once. A process uses one or two.
 KNOWN_PLANS = 100
-
-
-class Directory(object):
-    """The list of shards, as the log names it."""
-
-    log_attributes = {"shard": None, "address": None}
-
-    def __str__(self):
-        return "The list of shards"
 
 
 class Part(object):
@@ -115,8 +105,6 @@ class Receiver(object):
         self._seconds = seconds
         self._reconnect_timeout = reconnect_timeout
         self._plans = {}
-        #: For the Sentinels, which know the shards.
-        self._directory = Breaker(Directory())
 
     def receive(self, channels):
         """
@@ -154,21 +142,19 @@ class Receiver(object):
 
     def _plan_if_available(self, channels):
         try:
-            return self._plan(channels)
+            return self._plan(channels, receiving=True)
         except RedisError as error:
-            if is_outage(error):
-                self._directory.failed(error)
-            self._bear(error, self._directory)
+            self._bear(error, self._shards.breaker)
 
-    def _plan(self, channels):
+    def _plan(self, channels, receiving=False):
         plan = self._plans.get(channels)
         if plan is None:
+            if receiving:
+                self._shards.find(receiving)
             plan = Plan(channels, self._shards)
             if len(self._plans) >= KNOWN_PLANS:
                 self._plans.clear()
             self._plans[channels] = plan
-            if self._directory.error is not None:
-                self._directory.succeeded()
         return plan
 
     # From memory and from the shards.
@@ -368,7 +354,7 @@ class Receiver(object):
         """
         if plan is None:
             with waiter:
-                return waiter.sleep(max(min(deadline - monotonic(), self._directory.pause()), 0))
+                return waiter.sleep(max(min(deadline - monotonic(), self._shards.breaker.pause()), 0))
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
         ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
         pause = self._key_doubts.pause()

@@ -164,6 +164,7 @@ class Shard(object):
         try:
             if session.connection is None or now > session.idle_at or now > self.place.check_at:
                 self.prepare(session)
+                now = times.monotonic()  # Sentinels that were slow say nothing about the master
             session.sent = True
             reply = session.ask(command)
         except RedisError as error:
@@ -232,15 +233,22 @@ class Shard(object):
         options = self.place.options(client)
         timeout = reply_timeout(options)
         session.connection = session.opened = connect(client, options, patience, patience or timeout)
+        origin = self._ask_for_origin(session)
+        session.connection.set_timeout(timeout)
+        if self.breaker.error is not None:
+            self.breaker.succeeded()
+        self._note_origin(origin)
+
+    def _ask_for_origin(self, session):
+        began = times.monotonic()
         command = scripts.origin.command([self.keys.origin], [random_name(), ORIGIN_MS])
         try:
             origin = session.ask(command)
         except NoScriptError:
             origin = session.ask(scripts.whole(command))
-        session.connection.set_timeout(timeout)
-        if self.breaker.error is not None:
-            self.breaker.succeeded()
-        self._note_origin(origin)
+        if times.monotonic() - began > SLOW:
+            self.place.was_slow()
+        return origin
 
     def check_origin(self):
         """Log an ERROR if the server has lost its data although connections stayed open, as by FLUSHALL."""
@@ -377,6 +385,15 @@ def ask_this_once(client, options, command):
         connection.close()
 
 
+class Directory(object):
+    """The list of shards, as the log names it."""
+
+    log_attributes = {"shard": None, "address": None}
+
+    def __str__(self):
+        return "The list of shards"
+
+
 class Shards(object):
     """
     The shards of a layer, made as they are needed.
@@ -388,6 +405,8 @@ class Shards(object):
         self._count = count
         #: The number, once it is known.
         self._length = None
+        #: For the Sentinels, while the number is not known.
+        self.breaker = Breaker(Directory())
         #: The only shard, once it is known that there is only one.
         self._only = None
         self._make = make
@@ -396,9 +415,36 @@ class Shards(object):
         self._turn = itertools.count(random.randrange(4096))
 
     def __len__(self):
-        if self._length is None:
-            self._length = self._count()
+        while self._length is None:
+            try:
+                self.find()
+            except RedisError as error:
+                if self.breaker.is_open() or not is_outage(error):
+                    raise
+                time.sleep(self.breaker.pause())
         return self._length
+
+    def find(self, receiving=False):
+        """
+        Find out, by one try, how many there are, unless that is known. redis-py's errors.
+
+        ``receiving``: True for a blocking receive, which waits anyway, so it may probe.
+        """
+        if self._length is not None:
+            return
+        is_probe = self.breaker.is_open()
+        if is_probe and self.breaker.begin_probe(receiving) is None:
+            raise not_sent(self.breaker.refusal())
+        try:
+            self._length = self._count()
+            self.breaker.succeeded()
+        except RedisError as error:
+            if is_outage(error):
+                self.breaker.failed(error)
+            raise not_sent(error)
+        finally:
+            if is_probe:
+                self.breaker.end_probe()
 
     def __getitem__(self, number):
         try:
