@@ -3,6 +3,7 @@ from __future__ import unicode_literals
 
 import atexit
 import collections
+import contextlib
 import functools
 import io
 import os
@@ -304,18 +305,27 @@ class Cluster(object):
 
     def move_slot(self, slot, target):
         """Move ``slot``, with its keys, to the master ``target``, as ``redis-cli --cluster reshard`` does."""
+        with self.moving(slot, target):
+            pass
+
+    @contextlib.contextmanager
+    def moving(self, slot, target):
+        """``move_slot``, of which only the keys are missing inside this ``with`` block; they follow at its end."""
         source = self.master_of_slot(slot)
         ids = {server: self.nodes()[server.port][0] for server in (source, target)}
         clients = {server: redis.StrictRedis(port=server.port) for server in (source, target)}
         call(clients[target], "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         call(clients[source], "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
-        while True:
-            keys = call(clients[source], "CLUSTER", "GETKEYSINSLOT", slot, 10)
-            if not keys:
-                break
-            call(clients[source], "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for server in [target, source] + [other for other in self.masters() if other not in (source, target)]:
-            call(redis.StrictRedis(port=server.port), "CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+        try:
+            yield
+        finally:
+            while True:
+                keys = call(clients[source], "CLUSTER", "GETKEYSINSLOT", slot, 10)
+                if not keys:
+                    break
+                call(clients[source], "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            for server in [target, source] + [other for other in self.masters() if other not in (source, target)]:
+                call(redis.StrictRedis(port=server.port), "CLUSTER", "SETSLOT", slot, "NODE", ids[target])
 
     def fail_over(self, master):
         """Kill ``master``; return once its replica has taken over."""

@@ -2,6 +2,7 @@
 from __future__ import print_function, unicode_literals
 
 import collections
+import functools
 import os
 import signal
 import threading
@@ -10,6 +11,8 @@ import time
 import pytest
 
 from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer, cluster
+from asgi_redis.delivery.sender import LARGE_BODY
+from asgi_redis.server import shard
 from asgi_redis.tools.embedded import free_port
 
 from . import acl, old_asgiref, servers, traffic
@@ -250,6 +253,38 @@ def test_a_slot_moves_in_the_middle_of_traffic(redis_cluster, start_traffic):
         running.move_slot(slot, source)
         traffic_.wait_for_more()
     check(traffic_.stop(), traffic_.acknowledged, 0)
+
+
+def slot_and_other_master(running, layer):
+    """The slot of ``layer``, which has one shard, and a master that does not have it."""
+    slot = cluster.key_slot(layer.tag(0).encode())
+    source = running.master_of_slot(slot)
+    return slot, next(master for master in running.masters() if master is not source)
+
+
+@needs_cluster
+def test_a_large_message_is_sent_while_its_slot_moves(redis_cluster, monkeypatch):
+    monkeypatch.setattr(shard, "FOLLOW_FOR", servers.PATIENCE)
+    running, layer = redis_cluster.servers, redis_cluster.make(shards=1)
+    layer.flush()
+    message = {"text": "x" * 2 * LARGE_BODY}
+    slot, target = slot_and_other_master(running, layer)
+    thread = threading.Thread(target=layer.send, args=("normal", message))
+    with running.moving(slot, target):
+        thread.start()
+        # Its body goes to the target; the queue can't be changed before all of it is there.
+        stored = functools.partial(servers.call, running.client(target), "CLUSTER", "COUNTKEYSINSLOT", slot)
+        servers.eventually(stored, "the target stores it")
+    thread.join(servers.PATIENCE)
+    assert layer.receive(["normal"]) == ("normal", message)
+
+
+@needs_cluster
+def test_a_command_that_is_no_script_follows_a_slot_that_moves(redis_cluster):
+    running, layer = redis_cluster.servers, redis_cluster.make(shards=1)
+    layer.flush()
+    with running.moving(*slot_and_other_master(running, layer)):
+        assert layer.processes() == {}
 
 
 def test_a_sentinel_fails_over_in_the_middle_of_traffic(sentinel, start_traffic):

@@ -373,14 +373,14 @@ def reply_timeout(options):
 
 def ask_this_once(client, options, command):
     """Return the reply of a cluster's node that a slot is being moved to."""
-    connection = connect(client, options)
+    connection = connect(client, options, timeout=reply_timeout(options))
     try:
-        for attempt in (command, scripts.whole(command)):
+        connection.ask(resp.command("ASKING"))
+        try:
+            return connection.ask(command)
+        except NoScriptError:
             connection.ask(resp.command("ASKING"))
-            try:
-                return connection.ask(attempt)
-            except NoScriptError:
-                pass
+            return connection.ask(scripts.whole(command))
     finally:
         connection.close()
 
