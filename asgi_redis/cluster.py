@@ -3,12 +3,14 @@ from __future__ import unicode_literals
 
 import inspect
 import itertools
+import threading
 
 import six
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from .checks import check_address, check_list
 from .core import BaseRedisChannelLayer
+from .server import times
 from .server.clients import check_client_options, client_for_address, connect_options, is_client, site_options
 from .server.forks import PerProcess
 from .server.options import check_tls
@@ -44,6 +46,9 @@ class Nodes(object):
     """
     The nodes of a cluster, as redis-py's client knows them.
 
+    redis-py asks the nodes one after another which slots they have, and waits for each until its socket timeout. So it
+    does that in a thread, for which calls wait as long as for a reply at first, and then ``times.SLOTS_TIMEOUT``.
+
     ``addresses``: (host, port) of those that are asked first. ``make()``: makes redis-py's client, which asks them.
     ``options``: see ``Place.options``.
     """
@@ -51,29 +56,60 @@ class Nodes(object):
     def __init__(self, addresses, make, options):
         self._addresses = addresses
         self._make = make
-        self._made = None
+        #: redis-py's client, once a node has replied; until then, why none has.
+        self._cluster = None
+        self._problem = "No node of the Redis Cluster replies."
+        #: The thread that asks the nodes, or did so last, and until when calls wait for it.
+        self._thread = None
+        self._wait_until = 0
         self.options = options
-
-    @property
-    def _cluster(self):
-        if self._made is None:
-            self._made = self._make()
-        return self._made
 
     def client_for(self, key):
         """Return a redis-py client for the node that has ``key`` now."""
+        if self._cluster is None:
+            self._ask()
+        return self.known_client_for(key)
+
+    def known_client_for(self, key):
+        """``client_for``, but without asking the nodes: ConnectionError if none has replied yet."""
+        if self._cluster is None:
+            raise self._unavailable(self._problem)
         try:
             return self._cluster.get_redis_connection(self._cluster.get_node_from_key(key))
         except RedisClusterException as error:
-            # No node replies, or none has the slot: the caller must treat that as any other outage.
-            raise ConnectionError("%s (start nodes: %s)" % (error, ", ".join("%s:%s" % n for n in self._addresses)))
+            raise self._unavailable(error)  # no node has the slot
+
+    def _unavailable(self, problem):
+        """Return an error that the caller treats as any other outage."""
+        return ConnectionError("%s (start nodes: %s)" % (problem, ", ".join("%s:%s" % n for n in self._addresses)))
 
     def refresh(self):
-        """Ask the nodes which slots they have."""
+        """Ask the nodes again which slots they have."""
+        if self._cluster is not None:
+            self._ask()
+
+    def _ask(self):
+        """Ask the nodes which slots they have, unless that is being done. It may go on for longer than this takes."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            timeout = times.SLOTS_TIMEOUT if thread else times.REPLY_TIMEOUT  # redis-py needs longer at first
+            thread = threading.Thread(target=self._ask_now, name="asgi_redis slots")
+            thread.daemon = True
+            try:
+                thread.start()
+            except RuntimeError:  # the process is ending, or has too many threads
+                return self._ask_now()
+            self._thread, self._wait_until = thread, times.monotonic() + timeout
+        thread.join(max(self._wait_until - times.monotonic(), 0))
+
+    def _ask_now(self):
         try:
-            self._cluster.nodes_manager.initialize()
-        except (RedisClusterException, ConnectionError, TimeoutError):
-            pass  # the next try will show
+            if self._cluster is None:
+                self._cluster = self._make()
+            else:
+                self._cluster.nodes_manager.initialize()
+        except Exception as error:  # also what redis-py lets through, such as an ssl.CertificateError of Python 3.6
+            self._problem = str(error)  # the next try will show whether that lasts
 
     def client_at(self, host, port):
         # The node may have no slots yet, so that redis-py's client does not know it.
@@ -92,6 +128,9 @@ class Slot(Place):
 
     def client(self):
         return self._nodes.get().client_for(self._key)
+
+    def known_client(self):
+        return self._nodes.get().known_client_for(self._key)
 
     def options(self, client):
         return self._nodes.get().options(super(Slot, self).options(client))

@@ -332,3 +332,13 @@ class Cluster(object):
         replica = self.replica_of(master)
         master.kill()
         eventually(lambda: "master" in self.nodes(replica)[replica.port][2], "the replica takes over")
+
+
+@contextlib.contextmanager
+def one_node_cluster():
+    """A Redis Cluster of one node, so that none takes over if that hangs: its ``Server``, inside a ``with`` block."""
+    with keep_in_memory(Server(["--cluster-enabled", "yes"])) as node:
+        client = redis.StrictRedis(port=node.port)
+        call(client, "CLUSTER", "ADDSLOTS", *range(16384))
+        eventually(lambda: b"cluster_state:ok" in call(client, "CLUSTER", "INFO"), "the cluster is whole", AGREEMENT)
+        yield node

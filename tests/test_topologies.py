@@ -5,6 +5,8 @@ import collections
 import functools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,10 +19,12 @@ from asgi_redis.tools.embedded import free_port
 
 from . import acl, old_asgiref, servers, traffic
 from .conftest import needs_cluster
+from .patience import AT_ONCE, bear_slow_replies
 from .test_conformance import lives
 from .test_exactly_once import MESSAGES
 from .test_wire_format import check_that_traffic_meets_every_row
 from .test_wire_peer import peer_of
+from .troubles import Silent, Stopped, calls_within, error_of, needs_stop, took
 
 
 @pytest.fixture
@@ -331,7 +335,8 @@ def test_a_sentinel_is_lost(sentinel):
 
 
 @needs_cluster
-def test_a_node_that_is_added_is_followed_in_the_middle_of_traffic(redis_cluster, start_traffic):
+def test_a_node_that_is_added_is_followed_in_the_middle_of_traffic(redis_cluster, start_traffic, monkeypatch):
+    bear_slow_replies(monkeypatch)
     running, layer = redis_cluster.servers, redis_cluster.make()
     traffic_ = start_traffic(redis_cluster.make)
     traffic_.wait_for_more()
@@ -371,6 +376,63 @@ def test_a_cluster_that_is_unavailable_is_named_and_waited_for():
     with pytest.raises(ConnectionError):
         layer.receive(["normal"], block=True)
     assert time.time() - begun < 10
+
+
+# Nodes that hang.
+
+
+@needs_cluster
+def test_a_start_node_that_hangs_is_asked_once():
+    with Silent() as silent:
+        # The call that asks would wait as long as that, if it waited for the reply.
+        layer = RedisClusterChannelLayer(hosts=[silent.url], connection_kwargs={"socket_timeout": 2 * servers.PATIENCE})
+        assert calls_within(AT_ONCE, 200, layer.send, "normal", {}) == 200
+        assert str(silent.port) in str(error_of(layer.send, "normal", {}))
+        assert silent.accepted == 1
+
+
+@needs_cluster
+def test_a_shard_of_a_cluster_is_named_without_a_connection():
+    with Silent() as silent:
+        layer = RedisClusterChannelLayer(hosts=[silent.url])
+        assert str(silent.port) in str(layer._parts.shards[0])
+        assert silent.accepted == 0
+
+
+@pytest.fixture(scope="module")
+def node():
+    with servers.one_node_cluster() as node:
+        yield node
+
+
+@needs_cluster
+@needs_stop
+def test_a_node_that_hangs_does_not_hold_up_calls(node):
+    # This client itself waits for ever.
+    client = cluster.RedisCluster(host="127.0.0.1", port=node.port, socket_timeout=None)
+    layer = RedisClusterChannelLayer(hosts=[client], shards=1)
+    layer.send("normal", {})
+    goes_on = threading.Timer(2 * AT_ONCE, os.kill, (node.process.pid, signal.SIGCONT))  # if a call waits for it
+    with Stopped(node):
+        goes_on.start()
+        try:
+            assert calls_within(AT_ONCE, 200, layer.send, "normal", {}) == 200
+        finally:
+            goes_on.cancel()
+    servers.eventually(lambda: took(layer.send, "normal", {})[1] is None, "a send succeeds again")
+
+
+@needs_cluster
+def test_a_process_that_is_ending_can_connect_to_a_cluster(node):
+    program = """if True:
+        import atexit, sys
+        from asgi_redis import RedisClusterChannelLayer
+        layer = RedisClusterChannelLayer(hosts=[sys.argv[1]])
+        atexit.register(layer.send, "goodbye", {"n": 1})
+    """
+    subprocess.check_call([sys.executable, "-W", "ignore", "-c", program, node.url])
+    layer = RedisClusterChannelLayer(hosts=[node.url])
+    assert layer.receive(["goodbye"]) == ("goodbye", {"n": 1})
 
 
 def test_sentinels_that_are_unavailable_are_named():

@@ -46,6 +46,10 @@ class Place(object):
         """Return the redis-py client whose settings are used for new connections."""
         return self._client
 
+    def known_client(self):
+        """Return what ``client`` does, but without asking a server for it; redis-py's error if that must be done."""
+        return self.client()
+
     def options(self, client):
         """Return the keyword arguments for new connections like those of ``client``."""
         return client.connection_pool.connection_kwargs
@@ -101,7 +105,7 @@ class Shard(object):
     @property
     def address(self):
         try:
-            return address_of(self.place.client())
+            return address_of(self.place.known_client())
         except RedisError as error:  # a Redis Cluster without an available node
             return str(error)
 
@@ -326,7 +330,7 @@ class Shard(object):
     def explain(self, error):
         """Return ``error`` with the server's address in its text. UnsupportedRedis if the server has no scripts."""
         try:
-            error = with_address(error, self.place.client())
+            error = with_address(error, self.place.known_client())
         except RedisError:
             pass  # no address is known
         text = str(error).lower()

@@ -14,6 +14,9 @@ CONNECT_TIMEOUT = 2
 #: ``socket_timeout`` than SOCKET_TIMEOUT. Shorter than that, because it may hold up a reactor.
 REPLY_TIMEOUT = 2
 
+#: How long a call waits for the nodes of a Redis Cluster to say which slots they have now.
+SLOTS_TIMEOUT = 0.5
+
 #: A connection that has been idle for longer is checked before it is used, so that no command is written to a server
 #: that has gone: once it is written, it may have been executed.
 IDLE_CHECK = 0.01
