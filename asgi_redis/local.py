@@ -1,6 +1,7 @@
 """The layer that keeps normal channels on the machine."""
 from __future__ import unicode_literals
 
+import collections
 import logging
 import re
 import sys
@@ -62,7 +63,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             local_layer = ipc_layer(
                 # The name of a POSIX semaphore, which can't have a slash.
                 prefix=re.sub("[:/]", "", self.prefix), expiry=self.expiry, group_expiry=self.group_expiry,
-                capacity=self.capacity, channel_capacity=dict(self.channel_capacity),
+                capacity=self.capacity, channel_capacity=collections.OrderedDict(self.channel_capacity),
             )
         missing = [name for name in ("send", "receive", "flush", "ChannelFull") if not hasattr(local_layer, name)]
         if missing:

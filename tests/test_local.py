@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import binascii
+import collections
 import os
 import signal
 import subprocess
@@ -195,6 +196,13 @@ def test_asgi_ipc_gets_the_settings(make_local):
     assert type(its).__name__ == "IPCChannelLayer"
     assert (its.expiry, its.group_expiry, its.capacity, its.get_capacity("slow")) == (30, 600, 7, 2)
     assert its.prefix == ours.prefix.replace(":", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")
+def test_asgi_ipc_gets_the_capacities_in_their_order(make_local):
+    capacities = [("a.%d" % number, number + 1) for number in range(9)] + [("a.*", 10)]
+    layer = make_local("asgi_ipc", channel_capacity=collections.OrderedDict(capacities))
+    assert [layer.local_layer.get_capacity("a.%d" % number) for number in range(9)] == list(range(1, 10))
 
 
 # Errors.
