@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import collections
+import functools
 import logging
 import re
 import sys
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 from .core import BaseRedisChannelLayer, RedisChannelLayer
 from .delivery.losses import dropped_group_messages
 from .ipc import ipc_layer
+from .server.breaker import copied
 from .server.clients import is_outage
 from .server.times import monotonic
 from .server.waiting import Waiter
@@ -100,21 +102,28 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     def send_group(self, group, message):
         self.valid_group_name(group)
         self._parts.envelope.check(message)
-        self._parts.groups.send(group, message, self._deliver_here)
+        outages = []
+        self._parts.groups.send(group, message, functools.partial(self._deliver_here, outages))
+        if outages:
+            raise self._never_full(outages[0])
 
     send_group.__doc__ = RedisChannelLayer.send_group.__doc__
 
-    def _deliver_here(self, channels, message):
-        """Send to the normal ones of ``channels``. Return the others."""
+    def _deliver_here(self, outages, channels, message):
+        """Send to the normal ones of ``channels``, and return the others. Add errors of outages to ``outages``."""
         for channel in channels:
             if is_normal(channel):
                 try:
-                    self._send_here(channel, message)
+                    unless_unavailable(outages, self._send_here, channel, message)
                 except self.ChannelFull:
                     self._parts.losses.add({
                         dropped_group_messages(channel, self.local_layer.get_capacity(channel)): 1
                     })
         return [channel for channel in channels if not is_normal(channel)]
+
+    def _never_full(self, error):
+        """Return redis-py's ``error`` as one that is not a ``ChannelFull``, which ``send_group`` never raises."""
+        return copied(error, kind=next(kind for kind in type(error).__mro__ if not issubclass(kind, self.ChannelFull)))
 
     # Receiving.
 
@@ -138,7 +147,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             looks.insert(0 if self._in_a_row >= LOCAL_IN_A_ROW else 1, lambda: self._parts.receiver.receive(remote))
         found, errors = None, []
         while looks and not found:
-            found = unless_unavailable(looks.pop(0), errors)
+            found = unless_unavailable(errors, looks.pop(0))
         if errors and not found:
             raise errors[0]
         self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
@@ -151,7 +160,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)
         found = None
         if self._in_a_row < LOCAL_IN_A_ROW:
-            found = unless_unavailable(lambda: self._local.take(local), [])
+            found = unless_unavailable([], self._local.take, local)
         if found:
             self._in_a_row += 1
             return found
@@ -321,10 +330,10 @@ class Wait(threading.Thread):
             self.join(PATIENCE)
 
 
-def unless_unavailable(take, errors):
-    """Return ``take()``, or None if its error says that a server is unavailable; add that error to ``errors``."""
+def unless_unavailable(errors, call, *arguments):
+    """Return what ``call`` returns, or None if its error says that a server is unavailable; add that to ``errors``."""
     try:
-        return take()
+        return call(*arguments)
     except RedisError as error:
         if not is_outage(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 import time
 
 import pytest
+from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer, RedisLocalChannelLayer
 
@@ -108,3 +109,15 @@ def test_a_local_server_that_is_gone_does_not_hold_up_what_comes_from_redis(loca
         layer.send("process!x", {"n": number})
         assert layer.receive(["normal", "process!"], block=True) == ("process!x", {"n": number})
         assert time.time() - begun < AT_ONCE, "try %d" % (number + 1)
+
+
+def test_a_group_send_without_the_local_server_reaches_the_other_members_and_raises(local, layer, caplog):
+    for member in ("normal", "process!x"):
+        layer.group_add("crowd", member)
+    local.kill()
+    for number in range(3):
+        error = error_of(layer.send_group, "crowd", {"n": number})
+        assert isinstance(error, ConnectionError) and "127.0.0.1:%d" % local.port in str(error)
+        assert not isinstance(error, layer.ChannelFull)
+        assert layer.receive(["process!"]) == ("process!x", {"n": number})
+    assert "is full" not in caplog.text
