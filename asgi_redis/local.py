@@ -73,7 +73,10 @@ class RedisLocalChannelLayer(RedisChannelLayer):
                 "local_layer must be a channel layer, not %s: it has no %s." % (type(local_layer).__name__, missing[0])
             )
         self.local_layer = local_layer
-        self._local = (Waited if isinstance(local_layer, BaseRedisChannelLayer) else Polled)(local_layer)
+        if isinstance(local_layer, BaseRedisChannelLayer):
+            self._local = Waited(local_layer)
+        else:
+            self._local = Polled(local_layer, lambda: self._parts.inbox, self.expiry)
         self._in_a_row = 0
         return hosts
 
@@ -245,12 +248,17 @@ class Waited(object):
 
 
 class Polled(object):
-    """A local layer that can't wait, such as asgi_ipc's: it is polled."""
+    """
+    A local layer that can't wait, such as asgi_ipc's: it is polled.
 
-    def __init__(self, layer):
+    ``inbox()``: the process's ``Inbox``. A message that can't be put back because its channel is full waits there, for
+    ``expiry`` seconds.
+    """
+
+    def __init__(self, layer, inbox, expiry):
         self.layer = layer
-        #: Messages that were taken, but not handed out, and for which the layer has no room.
-        self._returned = {}
+        self._inbox = inbox
+        self._expiry = expiry
 
     def send(self, channel, message):
         try:
@@ -263,13 +271,13 @@ class Polled(object):
         try:
             self.send(channel, message)
         except self.layer.ChannelFull:
-            self._returned.setdefault(channel, []).append(message)
+            self._inbox().put_back(channel, channel, message, self._expiry)
 
     def take(self, channels):
         """(channel, message), or None."""
-        for channel in channels if self._returned else ():
-            if self._returned.get(channel):
-                return channel, self._returned[channel].pop()
+        found = self._inbox().take(channels)
+        if found:
+            return found
         channel, message = self.layer.receive(list(channels))
         return None if channel is None else (channel, message)
 

@@ -18,12 +18,13 @@ from twisted.trial import unittest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.base_layer import BaseChannelLayer
+from asgi_redis.delivery import inbox
 from asgi_redis.delivery.background import Pending
 from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import old_asgiref, servers
-from .patience import AT_ONCE, LONG_WAIT, attempt
+from .patience import AT_ONCE, LONG_WAIT, attempt, clock_of
 from .test_blocking import Reader, wait_until_blocked
 from .test_conformance import lives
 
@@ -353,6 +354,34 @@ def test_what_a_full_local_layer_does_not_take_back_is_kept(make_local):
     layer.return_message(*layer.receive(["normal"]))
     assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
     assert everything(layer, ["normal"]) == []
+
+
+@pytest.fixture
+def keeping(make_local):
+    """A layer that keeps {"n": 1} for "normal", because its local layer does not take it back."""
+    layer = make_local("played", local_layer=Played(("normal", {"n": 1})))
+    layer.return_message(*layer.receive(["normal"]))
+    return layer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
+def test_what_is_kept_is_not_received_by_a_forked_child_too(keeping):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if keeping.receive(["normal"]) == (None, None) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert keeping.receive(["normal"]) == ("normal", {"n": 1})
+
+
+def test_what_is_kept_expires(keeping, monkeypatch):
+    let_pass = clock_of(inbox, monkeypatch)
+    let_pass(keeping.expiry + 1)
+    assert keeping.receive(["normal"]) == (None, None)
+
+
+def test_flush_deletes_what_is_kept(keeping):
+    keeping.flush()
+    assert keeping.receive(["normal"]) == (None, None)
 
 
 @pytest.mark.parametrize("others", [[], ["process!"]])

@@ -1,4 +1,4 @@
-"""Messages that were taken from Redis, but not handed out yet."""
+"""Messages that were taken, but not handed out yet."""
 from __future__ import unicode_literals
 
 import collections
