@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 import collections
 import functools
 import logging
+import random
 import re
 import sys
 import threading
@@ -30,8 +31,9 @@ LONGEST_PAUSE = 0.02
 PAUSE_BY_LOOK = 10
 LONGEST_PAUSE_BY_LOOK = 0.25
 
-#: After this many messages in a row from the local layer, Redis is looked at first, so that neither starves the other.
-LOCAL_IN_A_ROW = 10
+#: The share of receives that look at Redis first, so that a busy local channel does not starve those in Redis. In the
+#: others, the local layer goes first: Redis is slower, and may be unavailable.
+REDIS_FIRST = 0.1
 
 #: How long a thread that waits may take to end, in seconds, before it is left to end by itself: its server may hang.
 PATIENCE = 0.5
@@ -77,7 +79,6 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             self._local = Waited(local_layer)
         else:
             self._local = Polled(local_layer, lambda: self._parts.inbox, self.expiry)
-        self._in_a_row = 0
         return hosts
 
     # Sending.
@@ -134,7 +135,12 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         channels = self.receivable(channels)
         if block:
             return self.receive_blocking(channels) or (None, None)
-        return self._look(*self._split(channels)) or (None, None)
+        local, remote = self._split(channels)
+        errors = []
+        found = self._look(local, remote, errors) or self._look_in_redis(remote, errors)
+        if errors and not found:
+            raise errors[0]
+        return found or (None, None)
 
     receive.__doc__ = RedisChannelLayer.receive.__doc__
 
@@ -143,35 +149,27 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         local = frozenset(channel for channel in channels if is_normal(channel))
         return local, channels - local
 
-    def _look(self, local, remote):
-        """Return a waiting (channel, message), or None. The local layer goes first: Redis may be unavailable."""
-        looks = [lambda: self._local.take(local)] if local else []
-        if remote:
-            looks.insert(0 if self._in_a_row >= LOCAL_IN_A_ROW else 1, lambda: self._parts.receiver.receive(remote))
-        found, errors = None, []
-        while looks and not found:
-            found = unless_unavailable(errors, looks.pop(0))
-        if errors and not found:
-            raise errors[0]
-        self._in_a_row = self._in_a_row + 1 if found and is_normal(found[0]) else 0
-        return found
-
     def receive_blocking(self, channels, waiter=None):
         waiter = waiter or Waiter()
         local, remote = self._split(channels)
+        in_redis = super(RedisLocalChannelLayer, self).receive_blocking
         if not local:
-            return super(RedisLocalChannelLayer, self).receive_blocking(channels, waiter)
-        found = None
-        if self._in_a_row < LOCAL_IN_A_ROW:
-            found = unless_unavailable([], self._local.take, local)
+            return in_redis(channels, waiter)
+        found = self._look(local, remote, [])
         if found:
-            self._in_a_row += 1
             return found
-        self._in_a_row = 0
         waits = [Wait(self._local.receive_blocking, local, waiter, self._return)]
         if remote:
-            waits.append(Wait(super(RedisLocalChannelLayer, self).receive_blocking, remote, waiter, self._return))
+            waits.append(Wait(in_redis, remote, waiter, self._return))
         return self._first(waits, waiter)
+
+    def _look(self, local, remote, errors):
+        """Return a (channel, message) that waits on this machine, or now and then one that waits in Redis; or None."""
+        found = self._look_in_redis(remote, errors) if local and random.random() < REDIS_FIRST else None
+        return found or local and unless_unavailable(errors, self._local.take, local)
+
+    def _look_in_redis(self, remote, errors):
+        return remote and unless_unavailable(errors, self._parts.receiver.receive, remote)
 
     def _first(self, waits, waiter):
         """Return what the first of ``waits`` finds, or None. What another finds at the same moment is put back."""

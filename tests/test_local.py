@@ -135,16 +135,16 @@ def test_the_others_never_reach_the_local_layer(layer, channel):
     assert layer.receive([receivable]) == (channel, {"n": 1})
 
 
-def test_receive_looks_at_both_and_neither_starves_the_other(layer):
-    for number in range(60):
-        layer.send("normal", {"n": number})
-        layer.send("process!x", {"n": number})
-    first = [layer.receive(["normal", "process!"]) for _ in range(40)]
-    assert {channel for channel, _ in first} == {"normal", "process!x"}
-    rest = everything(layer, ["normal", "process!"])
-    assert sorted([(channel, message["n"]) for channel, message in first] + rest) == sorted(
-        [("normal", number) for number in range(60)] + [("process!x", number) for number in range(60)]
-    )
+@pytest.mark.parametrize("block", [False, True])
+@pytest.mark.parametrize("busy, quiet", [("normal", "reader?x"), ("normal", "process!x"), ("process!x", "normal")])
+def test_a_busy_channel_does_not_starve_one_on_the_other_side(layer, busy, quiet, block):
+    layer.send(quiet, {"n": 1})
+    for number in range(500):  # which side is looked at first is a matter of chance: all of these fail once in 10 ** 22
+        layer.send(busy, {"n": number})
+        channel, _ = layer.receive(["normal", "reader?x", "process!"], block)
+        if channel == quiet:
+            return
+    raise AssertionError("%s was never received" % quiet)
 
 
 def test_two_layers_share_what_is_on_the_machine(make_local):
