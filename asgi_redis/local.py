@@ -6,14 +6,13 @@ import functools
 import logging
 import random
 import re
-import sys
-import threading
 
 import six
 from redis.exceptions import RedisError
 
 from .core import BaseRedisChannelLayer, RedisChannelLayer
 from .delivery.losses import dropped_group_messages
+from .delivery.race import Race
 from .ipc import ipc_layer
 from .server.breaker import copied
 from .server.clients import is_outage
@@ -34,9 +33,6 @@ LONGEST_PAUSE_BY_LOOK = 0.25
 #: The share of receives that look at Redis first, so that a busy local channel does not starve those in Redis. In the
 #: others, the local layer goes first: Redis is slower, and may be unavailable.
 REDIS_FIRST = 0.1
-
-#: How long a thread that waits may take to end, in seconds, before it is left to end by itself: its server may hang.
-PATIENCE = 0.5
 
 
 def is_normal(channel):
@@ -158,10 +154,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         found = self._look(local, remote, [])
         if found:
             return found
-        waits = [Wait(self._local.receive_blocking, local, waiter, self._return)]
-        if remote:
-            waits.append(Wait(in_redis, remote, waiter, self._return))
-        return self._first(waits, waiter)
+        receives = [(self._local.receive_blocking, local)] + ([(in_redis, remote)] if remote else [])
+        return Race(receives, self._return, waiter).result(self.blpop_timeout)
 
     def _look(self, local, remote, errors):
         """Return a (channel, message) that waits on this machine, or now and then one that waits in Redis; or None."""
@@ -170,25 +164,6 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def _look_in_redis(self, remote, errors):
         return remote and unless_unavailable(errors, self._parts.receiver.receive, remote)
-
-    def _first(self, waits, waiter):
-        """Return what the first of ``waits`` finds, or None. What another finds at the same moment is put back."""
-        deadline = monotonic() + self.blpop_timeout
-        found = None
-        try:
-            with waiter:
-                for wait in waits:
-                    wait.start()
-                while not waiter.stopped and not any(wait.over for wait in waits) and monotonic() < deadline:
-                    waiter.sleep(max(deadline - monotonic(), 0))
-                found = next((wait.found for wait in waits if wait.found), None)
-        finally:
-            for wait in waits:
-                wait.end(keep=wait.found is found and found is not None)
-        for wait in waits:
-            if wait.error and not found:
-                six.reraise(*wait.error)
-        return found
 
     def _return(self, channel, message):
         """Put a message back that was taken, but not handed out."""
@@ -291,49 +266,6 @@ class Polled(object):
                 by_look = min(PAUSE_BY_LOOK * (monotonic() - begun), LONGEST_PAUSE_BY_LOOK)
                 waiter.sleep(max(pause, by_look))
                 pause = min(2 * pause, LONGEST_PAUSE)
-
-
-class Wait(threading.Thread):
-    """
-    A blocking receive in a thread, which wakes ``woken`` when it is over. ``found``: the (channel, message), or None.
-
-    ``put_back(channel, message)``: is called for a message that arrives after ``end``.
-    """
-
-    def __init__(self, receive, channels, woken, put_back):
-        super(Wait, self).__init__()
-        self.daemon = True
-        self.receive, self.channels, self.woken, self.put_back = receive, channels, woken, put_back
-        self.waiter = Waiter()
-        self.found = self.error = None
-        self.over = False
-        self._lock = threading.Lock()
-        self._has_ended = False
-
-    def run(self):
-        found = None
-        try:
-            found = self.receive(self.channels, self.waiter)
-        except Exception:
-            self.error = sys.exc_info()
-        with self._lock:
-            is_late = self._has_ended
-            self.found = None if is_late else found
-            self.over = True
-        if found and is_late:
-            self.put_back(*found)
-        self.woken.wake()
-
-    def end(self, keep):
-        """End the wait. A message that it has found is put back, unless ``keep``."""
-        self.waiter.stop()
-        with self._lock:
-            self._has_ended = True
-            found = None if keep else self.found
-        if found:
-            self.put_back(*found)
-        if self.ident is not None:  # it was started
-            self.join(PATIENCE)
 
 
 def unless_unavailable(errors, call, *arguments):

@@ -24,7 +24,7 @@ from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import old_asgiref, servers
-from .patience import AT_ONCE, LONG_WAIT, attempt, clock_of
+from .patience import AT_ONCE, LONG_WAIT, attempt, clock_of, until
 from .test_blocking import Reader, wait_until_blocked
 from .test_conformance import lives
 
@@ -452,6 +452,89 @@ def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
     assert threading.active_count() <= threads  # one of an earlier test may have ended
     layer.send("normal", {"n": 1})
     assert layer.receive(["normal"]) == ("normal", {"n": 1})
+
+
+class Stop(BaseException):
+    """As KeyboardInterrupt is."""
+
+
+class Interrupt(object):
+    """Raises ``Stop`` in call ``number`` of those that a blocking receive makes after it has waited."""
+
+    def __init__(self, number):
+        self.number = number
+        self.count = None
+
+    def happens_in(self, call):
+        trace = self._trace  # Python 3.11 uses it after it has freed its own reference
+        sys.settrace(trace)
+        try:
+            call()
+        except Stop:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    def _trace(self, frame, event, _):
+        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if self.count is None and (module, function) == ("asgi_redis.server.waiting", "__exit__"):
+            self.count = 0
+        # Python 2's threads do not bear it everywhere.
+        if self.count is not None and (module.startswith("asgi_redis") or (module, function) == ("threading", "join")):
+            self.count += 1
+            if self.count == self.number:
+                raise Stop()
+
+
+def interrupted(layer, number):
+    """Interrupt a blocking receive in call ``number`` after a local message came. Return False if there is none."""
+    def send():
+        wait_until_blocked(layer, 1)
+        layer.send("normal", {"n": 1})
+
+    client = servers.client_of(layer)
+    until(lambda: client.info("clients")["blocked_clients"] == 0, "nobody blocks")
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return Interrupt(number).happens_in(lambda: layer.receive(["normal", "process!"], block=True))
+    finally:
+        sender.join()
+
+
+def test_an_interrupt_at_any_point_after_the_wait_does_not_lose_the_message(layer):
+    layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
+    number = 1
+    while interrupted(layer, number):
+        assert layer.receive(["normal"], block=True) == ("normal", {"n": 1}), "call %d" % number
+        number += 1
+    assert number > 5
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no such signal")
+def test_a_second_interrupt_while_the_message_goes_back_does_not_lose_it(layer):
+    handled = []
+
+    def interrupt(*_):
+        handled.append(True)
+        raise Stop()
+
+    def return_message(channel, message):
+        os.kill(os.getpid(), signal.SIGALRM)
+        RedisLocalChannelLayer.return_message(layer, channel, message)
+
+    layer.return_message = return_message
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        assert interrupted(layer, 3)
+        until(lambda: handled, "the second interrupt")
+    except Stop:
+        pass  # it came late
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert handled
+    assert layer.receive(["normal"], block=True) == ("normal", {"n": 1})
 
 
 def test_threads_send_and_receive_each_message_once(layer):
