@@ -99,6 +99,11 @@ def repairs(layer):
     pops._add(OpenPop(shard, queue_keys, 0))
     pops.settle(shard)
     assert layer.receive(["reader?x"], block=True) == ("reader?x", {"n": 2})
+    session = shard.borrow()
+    session.number -= 1  # so that the next call has the number of the last one, as if that was repeated
+    shard.give_back(session)
+    layer.send("reader?x", {"n": 3})
+    assert layer.receive(["reader?x"]) == (None, None)
 
 
 def connections(client):

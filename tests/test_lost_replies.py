@@ -10,10 +10,11 @@ import redis
 import six
 
 from asgi_redis import RedisChannelLayer
-from asgi_redis.server import times
+from asgi_redis.delivery import receiver
+from asgi_redis.server import scripts, times
 from asgi_redis.tools.embedded import Server
 
-from . import patience
+from . import patience, servers
 from .faults.proxy import Delay, Hold, Pass, Proxy, brings_message
 from .patience import AT_ONCE, attempt, receive_within, until
 from .test_blocking import Reader, wait_until_blocked
@@ -21,6 +22,9 @@ from .test_blocking import Reader, wait_until_blocked
 #: What a proxy knows the message by.
 MARK = b"precious"
 MESSAGE = {"text": MARK.decode("ascii")}
+
+#: A message whose body does not pass through a script.
+LARGE = {"text": "x" * 70000}
 
 
 @pytest.fixture
@@ -100,6 +104,36 @@ class HoldFirstAndLoseMessages(Gate):
         return data
 
 
+class HoldFirst(Gate):
+    """Holds the first request in which there is ``mark``; its client tries again on another link."""
+
+    def __init__(self, mark):
+        super(HoldFirst, self).__init__()
+        self.mark = mark
+
+    def request(self, link, data):
+        if self.mark in data and not self.reached.is_set():
+            self.wait()
+        return data
+
+
+class LoseFirst(Pass):
+    """Swallows the first reply that is ``lost``, and cuts, after ``act()``."""
+
+    def __init__(self, lost, act):
+        self.lost = lost
+        self.act = act
+        self.has_lost = False
+
+    def answer(self, link, data):
+        if data != self.lost or self.has_lost:
+            return data
+        self.has_lost = True
+        self.act()
+        link.close()
+        return b""
+
+
 class LoseMessages(Pass):
     """Swallows the replies with the message, and cuts."""
 
@@ -160,6 +194,80 @@ def push(client, channel, message_key, layer):
         pipe.set(layer.prefix + message_key, layer.serialize(MESSAGE), ex=60)
         pipe.rpush(layer.prefix + channel, layer.prefix + message_key)
         pipe.execute()
+
+
+# A call that is repeated, and whose first try then arrives late.
+
+
+@pytest.fixture
+def call_late(client, monkeypatch):
+    """
+    ``call_late(proxy, layer, mark, call, meanwhile)``: return what ``call()`` returns. The network holds the first
+    request in which there is ``mark``, and delivers it after ``meanwhile()``.
+    """
+    monkeypatch.setattr(times, "RETRY_FOR", 10)
+
+    def call_late(proxy, layer, mark, call, meanwhile):
+        patience.hurry(layer)
+        layer.group_channels("crowd")  # connected
+        held = proxy.mode = HoldFirst(mark)
+        returned = call()
+        assert held.reached.is_set()
+        meanwhile()
+        before = executed()
+        held.open()
+        until(lambda: executed() > before, "the first try arrives")
+        return returned
+
+    def executed():
+        calls = servers.calls(client)
+        return calls["eval"] + calls["set"]
+
+    return call_late
+
+
+@pytest.mark.parametrize("expired", [0, 1], ids=["nothing waited", "an expired message waited"])
+def test_a_receive_that_found_nothing_takes_nothing_if_it_arrives_late(
+    make_proxied, direct, client, call_late, monkeypatch, expired
+):
+    monkeypatch.setattr(receiver, "DROPPED_AT_ONCE", 1)
+    proxy, layer = make_proxied()
+    for _ in range(expired):
+        client.rpush("asgi:normal", "asgi:%032x" % 1)
+    found = call_late(
+        proxy, layer, scripts.receive.by_digest, lambda: layer.receive(["normal"]),
+        lambda: direct.send("normal", MESSAGE),
+    )
+    assert found == (None, None)
+    layer.send("other", {"n": 1})
+    assert direct.receive(["other"]) == ("other", {"n": 1})
+    assert layer.receive(["other"]) == (None, None)
+    assert direct.receive(["normal"]) == ("normal", MESSAGE)
+
+
+@pytest.mark.parametrize("message", [MESSAGE, LARGE], ids=["small", "large"])
+def test_a_send_to_a_full_channel_is_not_sent_if_it_arrives_late(make_proxied, direct, call_late, message):
+    proxy, layer = make_proxied(capacity=1)
+    direct.send("normal", {"n": 1})
+    call_late(
+        proxy, layer, scripts.send.by_digest, lambda: pytest.raises(layer.ChannelFull, layer.send, "normal", message),
+        lambda: direct.receive(["normal"]),
+    )
+    assert direct.receive(["normal"]) == (None, None)
+    layer.send("normal", message)
+    assert [direct.receive(["normal"])[1] for _ in range(2)] == [message, None]
+
+
+def test_a_send_to_a_full_channel_whose_reply_was_lost_raises_channel_full(make_proxied, direct):
+    proxy, layer = make_proxied(capacity=1)
+    direct.send("normal", {"n": 1})
+    mode = proxy.mode = LoseFirst(b":0\r\n", lambda: direct.receive(["normal"]))
+    with pytest.raises(layer.ChannelFull):
+        layer.send("normal", MESSAGE)
+    assert mode.has_lost
+    assert direct.receive(["normal"]) == (None, None)
+    layer.send("normal", MESSAGE)
+    assert direct.receive(["normal"]) == ("normal", MESSAGE)
 
 
 # A receive whose reply is lost.

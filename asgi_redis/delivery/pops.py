@@ -93,11 +93,14 @@ class OpenPops(object):
         return entry
 
     def lost_call(self, shard, queue_keys, session_key, number, error):
-        """Add an entry for a receive whose reply was lost, or whose message did not reach the caller, by ``error``."""
+        """
+        Add an entry for a receive whose reply was lost, or whose message did not reach the caller, by ``error``; or
+        that found nothing, but was repeated, and whose first try may still arrive (None).
+        """
         entry = OpenPop(shard, queue_keys, 0)
         entry.call = session_key, number
         self._add(entry)
-        if not isinstance(error, RedisError):  # an interrupt, perhaps by a signal to end: there may be no later
+        if not isinstance(error, RedisError):  # if it is an interrupt by a signal to end, there is no later
             self.leave(entry)
 
     def _add(self, entry):

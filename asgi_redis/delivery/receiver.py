@@ -249,9 +249,7 @@ class Receiver(object):
                 packed, session.packed_key, b"$12\r\n", digits(number), tail, popped,
             )), elsewhere=receiving)
             found = None
-            if reply is None:
-                session.number = number - 1
-            elif reply != NOTHING_YET:
+            if reply not in (None, NOTHING_YET):
                 place = int(reply[:4]) - 1
                 session.number = number + place
                 body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
@@ -262,11 +260,25 @@ class Receiver(object):
             else:
                 self._retire(shard, session, queues, number, error)
             raise
-        shard.give_back(session)
+        if reply in (None, NOTHING_YET):
+            self._give_back_unused(shard, session, queues, number)
+        else:
+            shard.give_back(session)
         return reply, found
 
-    def _retire(self, shard, session, queues, number, error):
-        """End a session after ``error``: what it took stays in Redis until its next call, so there must be no such."""
+    def _give_back_unused(self, shard, session, queues, number):
+        """Give back a session after a receive that found nothing, so the script has not noted its number."""
+        if session.late == session.number:
+            self._retire(shard, session, queues, number)
+        else:
+            session.number = number - 1
+            shard.give_back(session)
+
+    def _retire(self, shard, session, queues, number, error=None):
+        """
+        End a session whose last receive failed with ``error``, or may still arrive: what it takes stays in Redis until
+        the session's next call, so there must be none.
+        """
         try:
             keys = [shard.keys.queue(queue) for queue in queues]
             self._pops.lost_call(shard, keys, session.key, number, error)

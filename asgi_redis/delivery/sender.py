@@ -62,11 +62,14 @@ class Sender(object):
         session = None
         try:
             session = shard.borrow()
-            number = digits(session.reserve())
+            number = digits(session.reserve(2))
             if len(body) > LARGE_BODY:
                 number, body = b"f" + number[1:], self._put_large(shard, session, number, body, elsewhere)
             command = self._command(shard, session, number, queue, body, capacity, elsewhere)
-            return shard.ask(session, command, elsewhere) == 1
+            if shard.ask(session, command, elsewhere) != 1:
+                return False
+            session.number -= 1  # the script has noted the first of the two
+            return True
         except RedisError as error:
             if not elsewhere or not is_outage(error) or error.was_sent:
                 raise

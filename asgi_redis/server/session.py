@@ -24,7 +24,7 @@ class Session(object):
 
     __slots__ = (
         "name", "key", "packed_key", "packed_message", "number", "renew_at", "life", "connection", "opened", "idle_at",
-        "sent",
+        "sent", "late",
     )
 
     def __init__(self, keys):
@@ -48,6 +48,8 @@ class Session(object):
         self.idle_at = 0
         #: True if the last call may have reached the server, but got no reply.
         self.sent = False
+        #: ``number`` of the last call that was repeated because a try got no reply. That try may still arrive.
+        self.late = 0
 
     def reserve(self, count=1):
         """Reserve ``count`` numbers for the next call, and return the first."""

@@ -285,6 +285,8 @@ class Shard(object):
                 # A reply tells that this try did nothing; one before, which got none, may have done it.
                 is_lost = is_lost or (session.sent and not isinstance(error, ResponseError))
                 session.sent = is_lost
+                if is_lost:
+                    session.late = session.number
                 error, moved = self.explain(error), self.place.follow(error)
                 if moved and times.monotonic() - began < FOLLOW_FOR:
                     session.close()

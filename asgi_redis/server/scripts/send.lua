@@ -4,14 +4,14 @@
 -- KEYS   1 queue
 --        2 messages_count of the channel      3 messages_count of all channels
 --        4 session                            5 message
--- ARGV   1 number of the call
+-- ARGV   1 number of the call: this one is noted if the message is sent, one more if it is not
 --        2 capacity
 --        3 life of the message, ms    4 life of the queue, ms    5 life of the session's number, ms
 --        6 life of the channel's counters and of the counters of all channels, s, and 1 if a full queue is counted,
 --          else 0: three numbers in one text, because they are rarely needed
 --        7 1 if the lives of the counters are due to be renewed, else nothing
 --        8 body; none if the message is there already, because it is large: see Sender
--- reply  1 sent, now or by the same call before; 0 full
+-- reply  1 sent, 0 full; now, or by the same call before
 --
 -- Also written: the channel_full_counts, and queue#noted.
 
@@ -23,7 +23,7 @@ local number = tonumber(ARGV[1])
 local noted = call('INCR', session)
 if noted > number then
     call('DECR', session)
-    return 1
+    return noted - 1 == number + 1 and 0 or 1
 elseif noted < number then
     call('SET', session, number, 'PX', ARGV[5])
 end
@@ -36,14 +36,14 @@ end
 
 local body = ARGV[8]
 if not body and call('EXISTS', message) == 0 then
-    call('DECR', session)
+    call('INCR', session)
     return redis.error_reply('ERR the message was evicted before it was sent')
 end
 
 local length = call('RPUSH', queue, message)
 if length > tonumber(ARGV[2]) then
     call('LTRIM', queue, 0, -2)
-    call('DECR', session)
+    call('INCR', session)
     call('DEL', message)
     if string.sub(ARGV[6], -1) == '1' then
         local channel_key = string.gsub(KEYS[2], 'messages_count$', 'channel_full_count')
