@@ -71,6 +71,7 @@ def test_it_deletes_all_keys_of_the_layer(make_own, database, prefix, stats_pref
 
 @pytest.mark.parametrize("make, kinds", [
     (lambda keys: keys.prefix + b"0123456789abcdef0123456789abcdef", ["message", "queue"]),
+    (lambda keys: keys.prefix + b"0123456789abcdef0123f00000000001#body", ["string"]),
     (lambda keys: keys.queue("normal"), ["queue"]),
     (lambda keys: keys.queue("reader?x"), ["queue"]),
     (lambda keys: keys.queue("process!"), ["queue"]),

@@ -11,6 +11,7 @@ import six
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.delivery import receiver
+from asgi_redis.delivery.pops import OpenPop
 from asgi_redis.server import scripts, times
 from asgi_redis.tools.embedded import Server
 
@@ -23,8 +24,9 @@ from .test_blocking import Reader, wait_until_blocked
 MARK = b"precious"
 MESSAGE = {"text": MARK.decode("ascii")}
 
-#: A message whose body does not pass through a script.
+#: A message whose body does not pass through a script, and how the command that stores it begins.
 LARGE = {"text": "x" * 70000}
+SET = b"*5\r\n$3\r\nSET\r\n"
 
 
 @pytest.fixture
@@ -268,6 +270,34 @@ def test_a_send_to_a_full_channel_whose_reply_was_lost_raises_channel_full(make_
     assert direct.receive(["normal"]) == (None, None)
     layer.send("normal", MESSAGE)
     assert direct.receive(["normal"]) == ("normal", MESSAGE)
+
+
+def test_a_large_body_that_arrives_late_is_not_received_again(make_proxied, direct, call_late, monkeypatch):
+    monkeypatch.setattr(times, "MISSING_FOR", 0)
+    proxy, layer = make_proxied()
+    found = []
+    call_late(
+        proxy, layer, SET, lambda: layer.send("normal", LARGE), lambda: found.append(direct.receive(["normal"])),
+    )
+    assert found == [("normal", LARGE)]
+    shard, pops = direct._parts.shards[0], direct._parts.pops
+    pops._add(OpenPop(shard, [b"asgi:normal"], 0))  # as if a reply to a blocking pop had been lost
+    for _ in range(3):
+        pops.settle(shard)
+    assert direct.receive(["normal"]) == (None, None)
+
+
+def test_a_large_body_that_could_not_be_stored_was_certainly_not_sent(make_proxied, monkeypatch):
+    monkeypatch.setattr(times, "IDLE_CHECK", 60)
+    proxy, layer = make_proxied()
+    patience.hurry(layer)
+    patience.hurry_outages(monkeypatch)
+    layer.send("normal", MESSAGE)
+    held = proxy.mode = Hold()
+    with pytest.raises(layer.ChannelFull) as raised:
+        layer.send("normal", LARGE)
+    held.let_go()
+    assert isinstance(raised.value, redis.RedisError)
 
 
 # A receive whose reply is lost.

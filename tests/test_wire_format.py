@@ -116,6 +116,13 @@ def send_and_receive(layer):
     assert layer.receive(["a!"]) == ("a!x", {"n": 1})
 
 
+def store_a_large_body(layer):
+    """Leave the body of a large message that was not sent."""
+    parts = layer._parts
+    shard = parts.shards[0]
+    parts.sender._store(shard, shard.borrow(), b"f" + b"0" * 11, b"x" * 100000, False)
+
+
 def end_a_wait(layer):
     """Leave the list that ends a blocking pop. It stays only if the pop has ended already, which takes some luck."""
     shard = layer._parts.shards[0]
@@ -138,6 +145,7 @@ def rows_not_met(make, arguments):
     drop_a_message(layer, make(symmetric_encryption_keys=["secret"], **arguments))
     broadcast(layer)
     send_and_receive(layer)
+    store_a_large_body(layer)
     end_a_wait(layer)
     page = page_for(layer)
     met = set().union(*[page.look_at(client, since) for client in clients])

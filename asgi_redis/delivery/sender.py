@@ -64,7 +64,8 @@ class Sender(object):
             session = shard.borrow()
             number = digits(session.reserve(2))
             if len(body) > LARGE_BODY:
-                number, body = b"f" + number[1:], self._put_large(shard, session, number, body, elsewhere)
+                number = b"f" + number[1:]
+                body = self._store(shard, session, number, body, elsewhere)
             command = self._command(shard, session, number, queue, body, capacity, elsewhere)
             if shard.ask(session, command, elsewhere) != 1:
                 return False
@@ -78,11 +79,18 @@ class Sender(object):
             if session is not None:
                 shard.give_back(session)
 
-    def _put_large(self, shard, session, number, body, elsewhere):
-        """Store a large message before the script puts its key into the queue. If that fails, the message expires."""
-        key = shard.keys.prefix + session.name + b"f" + number[1:]
+    def _store(self, shard, session, number, body, elsewhere):
+        """
+        Store a large body before the script makes it a message, and return None. If it arrives late, it expires; under
+        the key of the message, it would be one that no reader has received.
+        """
+        key = shard.keys.prefix + session.name + number + b"#body"
         begin, end = resp.command("SET", key, body[:0], "PX", shard.keys.message_ms).split(b"$0\r\n")
-        shard.ask(session, [begin + b"$" + resp.ascii_digits(len(body)) + b"\r\n", body, end], elsewhere)
+        try:
+            shard.ask(session, [begin + b"$" + resp.ascii_digits(len(body)) + b"\r\n", body, end], elsewhere)
+        except RedisError as error:
+            error.was_sent = False  # it is in no queue
+            raise
 
     def _command(self, shard, session, number, queue, body, capacity, elsewhere):
         known = shard.queues.get(queue) or self._know(shard, queue)

@@ -10,8 +10,7 @@ or group name contains a ``#``.
 key                               type    life                            written by
 ================================  ======  ==============================  ==========================================
 PREFIX + 32 hexadecimal digits    string  ``expiry``                      send, send_group, put_back, return_message: a
-                                                                          message's body; a large one is written by SET
-                                                                          before send
+                                                                          message's body
 PREFIX + queue                    list    ``expiry`` + 1 s from its last  send, send_group, put_back, return_message:
                                           push                            message keys, pushed right and popped left
 PREFIX:group:NAME                 zset    ``group_expiry``                group_add: channels by time of joining
@@ -26,6 +25,8 @@ PREFIX + queue#noted              list    as the queue                    send, 
                                                                           pop may have taken them
 PREFIX + queue#batches            string  10 s                            receive, announce: the reader of a
                                                                           process-specific queue takes batches
+PREFIX + 32 digits + #body        string  ``expiry``                      SET, before send: a large body; send renames
+                                                                          it to the message's key
 PREFIX#session#NAME               string  ``Keys.session_ms``             every numbered script: the session's last
                                                                           number
 PREFIX#session#NAME#taken         string  what the message had left       receive: the message that its last call took
@@ -83,6 +84,7 @@ AFTER_PREFIX = _compiled([
     ("message", "[0-9a-f]{32}"),
     ("queue", QUEUE + "(#noted)?"),
     ("zset", ":group:" + NAME),
+    ("string", "[0-9a-f]{32}#body"),
     ("string", QUEUE + "#batches"),
     ("string", "#session#[0-9a-f]{20}(#taken|#reply)?"),
     ("list", "#wake#[0-9a-f]{16}"),

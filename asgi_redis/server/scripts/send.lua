@@ -10,10 +10,10 @@
 --        6 life of the channel's counters and of the counters of all channels, s, and 1 if a full queue is counted,
 --          else 0: three numbers in one text, because they are rarely needed
 --        7 1 if the lives of the counters are due to be renewed, else nothing
---        8 body; none if the message is there already, because it is large: see Sender
+--        8 body; none if it is large: then it was stored as message#body before
 -- reply  1 sent, 0 full; now, or by the same call before
 --
--- Also written: the channel_full_counts, and queue#noted.
+-- Also written: the channel_full_counts, queue#noted, and message#body.
 
 -- Counting up and comparing notes the number and tells what it was before. A number that is not new belongs to a call
 -- that was done before its reply was lost, or that the network delivers late.
@@ -35,9 +35,12 @@ local function renew(channel_key, all_key)
 end
 
 local body = ARGV[8]
-if not body and call('EXISTS', message) == 0 then
-    call('INCR', session)
-    return redis.error_reply('ERR the message was evicted before it was sent')
+if not body then
+    local renamed = redis.pcall('RENAME', message .. '#body', message)
+    if renamed.err then
+        call('INCR', session)
+        return redis.error_reply('ERR the message was evicted before it was sent: ' .. renamed.err)
+    end
 end
 
 local length = call('RPUSH', queue, message)
