@@ -10,10 +10,11 @@ import pytest
 import redis
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.server import times
 from asgi_redis.tools.embedded import Server
 
 from . import patience, servers
-from .patience import receive_within, until
+from .patience import attempt, receive_within, until
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals"),
@@ -205,6 +206,51 @@ def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, err
     finally:
         sys.setprofile(None)
     assert other.receive(["normal"]) == ("normal", {"n": 1})
+
+
+# After it has begun what only one thread at a time may do, and before the ``try`` that would end that.
+
+
+def interrupted_as_it_returns(place, call, error):
+    """Return True if ``error`` ends ``call()``, raised as ``place``, (module, function) of the layer, returns True."""
+    def look(frame, event, returned):
+        if event == "return" and returned and (frame.f_globals.get("__name__"), frame.f_code.co_name) == place:
+            sys.setprofile(None)
+            raise error()
+
+    sys.setprofile(look)
+    try:
+        call()
+    except error:
+        return True
+    finally:
+        sys.setprofile(None)
+
+
+def test_an_interrupted_probe_is_not_the_last_one(error, monkeypatch):
+    monkeypatch.setattr(times, "LONGEST_TURN", 1)
+    patience.hurry_outages(monkeypatch)
+    with Server() as server:
+        layer = RedisChannelLayer(hosts=[server.url])
+        layer.send("normal", {})
+        server.kill()
+        place = "asgi_redis.server.breaker", "begin_probe"
+        until(lambda: interrupted_as_it_returns(place, lambda: attempt(layer.send, "normal", {}), error), "it probes")
+        server.start()
+        until(lambda: attempt(layer.send, "normal", {}) is None, "a send succeeds again")
+
+
+def test_messages_are_put_back_after_an_interrupt_that_came_before(make_layer, error, monkeypatch):
+    monkeypatch.setattr(times, "LONGEST_TURN", 1)
+    layer, other = make_layer(), make_layer()
+    shard, pops = layer._parts.shards[0], layer._parts.pops
+    entry = pops.start(shard, [shard.keys.queue("normal")], 5)
+    other.send("normal", {"n": 1})
+    assert pops.result(entry)
+    entry.in_use = False  # as if it could not be put back
+    place = "asgi_redis.server.turn", "begin"
+    assert interrupted_as_it_returns(place, lambda: layer.receive(["other"]), error)
+    assert receive_within(layer, ["normal"]) == [("normal", {"n": 1})]
 
 
 # While it connects. To a server with a password, and a database of its own: what is half made is refused there, or

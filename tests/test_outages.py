@@ -203,7 +203,8 @@ def test_a_shard_that_fails_again_soon_goes_on_with_its_pauses(breaker, clock):
 def test_a_child_is_not_held_up_by_what_its_parent_was_about(server):
     layer = RedisChannelLayer(hosts=[server.url])
     parts = layer._parts
-    with parts.shards[0].breaker._lock, parts.inbox._lock, parts.pops._lock:  # as if another thread was just there
+    assert parts.pops._settling.begin()
+    with parts.shards[0].breaker._lock, parts.inbox._lock:  # as if another thread was just there
         child = os.fork()
         if child == 0:
             layer._parts.shards[0].breaker.failed(ConnectionError())

@@ -3,7 +3,6 @@ from __future__ import unicode_literals
 
 import logging
 import math
-import threading
 
 from redis.exceptions import RedisError
 
@@ -11,6 +10,7 @@ from ..server import scripts, times
 from ..server.clients import is_outage
 from ..server.keys import random_name
 from ..server.times import monotonic
+from ..server.turn import Turn
 from ..server.waiting import BlockingPop
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class OpenPops(object):
 
     def __init__(self):
         self._entries = {}
-        self._lock = threading.Lock()
+        self._settling = Turn()
 
     def __len__(self):
         return len(self._entries)
@@ -145,7 +145,7 @@ class OpenPops(object):
     def settle(self, shard):
         """Put back what is due on ``shard``. redis-py's errors if it is unavailable; then the rest stays."""
         # If another thread is already doing this, there is nothing to do.
-        if not self._lock.acquire(False):
+        if not self._settling.begin():
             return
         try:
             for entry in list(self._entries.values()):
@@ -158,7 +158,7 @@ class OpenPops(object):
                         self.strike_out(entry)
                         logger.error("%s can't put messages back: %s", shard, error, extra=shard.log_attributes)
         finally:
-            self._lock.release()
+            self._settling.end()
 
     def _settle(self, entry):
         if entry.blocking is not None:

@@ -8,6 +8,7 @@ import threading
 from redis.exceptions import ConnectionError
 
 from . import times
+from .turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Breaker(object):
         self._shard = shard
         #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
         self._lock = threading.RLock()
-        self._probing = threading.Lock()
+        self._probing = Turn()
         #: redis-py's error of the last try, or None.
         self.error = None
         self._since = self._last = self._ended = self._logged = float("-inf")
@@ -110,12 +111,12 @@ class Breaker(object):
             self._receivers_until = now + 2 * times.LONGEST_PATIENCE
         elif now < self._receivers_until:
             return None
-        if self.pause() or not self._probing.acquire(False):
+        if self.pause() or not self._probing.begin():
             return None
         return self._patience if receiving else min(self._patience, 1)
 
     def end_probe(self):
-        self._probing.release()
+        self._probing.end()
 
     def refusal(self):
         """Return the error for a call that is not tried: the last error, with the time until the next try."""

@@ -347,8 +347,9 @@ class Shard(object):
         patience = self.breaker.begin_probe(receiving)
         if patience is None:
             raise not_sent(self.breaker.refusal())
-        session = self._take_session()
+        session = None
         try:
+            session = self._take_session()
             session.close()
             self.connect(session, patience)
         except RedisError as error:
@@ -358,8 +359,9 @@ class Shard(object):
                 self.breaker.failed(error)
             raise not_sent(error)
         finally:
-            self.give_back(session)
             self.breaker.end_probe()
+            if session is not None:
+                self.give_back(session)
 
 
 def not_sent(error):

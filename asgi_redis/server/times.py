@@ -34,6 +34,9 @@ FLAPPING = 10
 #: How often a lasting outage is logged.
 LOG_AGAIN = 60
 
+#: How long one thread may probe a server, or put messages back, before another one does it too.
+LONGEST_TURN = 30
+
 #: How much later than its timeout the reply to a blocking pop may arrive: servers before Redis 6 check only once a
 #: second which clients have timed out.
 GRACE = 2
