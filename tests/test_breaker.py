@@ -13,7 +13,19 @@ from asgi_redis import RedisChannelLayer
 
 from .patience import AT_ONCE, hurry_outages
 from .servers import Server, eventually
-from .troubles import Gone, Silent, Worker, calls_within, error_of, in_threads, levels, records, took
+from .troubles import (
+    Gone,
+    Silent,
+    Stopped,
+    Worker,
+    calls_within,
+    error_of,
+    in_threads,
+    levels,
+    needs_stop,
+    records,
+    took,
+)
 
 #: How long, in seconds, the servers of these tests may take to answer.
 REPLY = 0.25
@@ -298,6 +310,18 @@ def test_it_raises_once_the_outage_has_lasted_reconnect_timeout(make, trouble):
         assert worker.idle, "it did not return before"
         assert isinstance(worker.error, (ConnectionError, TimeoutError))
         assert "127.0.0.1:%d" % trouble.port in str(worker.error)
+
+
+@needs_stop
+def test_it_notices_a_server_that_hangs_while_it_waits(make, server, caplog):
+    layer = make(server, reconnect_timeout=1.5)
+    layer.blpop_timeout = 1
+    with Worker(layer, ["normal"]) as worker:
+        eventually(lambda: layer.connection(0).info("clients")["blocked_clients"] or worker.error, "it waits")
+        with Stopped(server):
+            assert worker.wait_for(lambda: worker.error), "it goes on"
+    assert isinstance(worker.error, TimeoutError)
+    assert levels(caplog)[0] == "WARNING"
 
 
 def test_calls_that_fail_meanwhile_do_not_put_that_off(make, trouble):

@@ -154,6 +154,8 @@ class OpenPops(object):
                         self._settle(entry)
                     except RedisError as error:
                         if is_outage(error):
+                            if shard.breaker.error is None:
+                                shard.breaker.failed(error)  # only calls that are repeated do that themselves
                             raise
                         self.strike_out(entry)
                         logger.error("%s can't put messages back: %s", shard, error, extra=shard.log_attributes)
