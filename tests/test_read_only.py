@@ -1,4 +1,4 @@
-"""A server that replies to reads but refuses writes is unavailable: a replica, MISCONF, NOREPLICAS."""
+"""A server that replies, but refuses writes, is unavailable: a replica, MISCONF, NOREPLICAS, BUSY."""
 from __future__ import unicode_literals
 
 import logging
@@ -6,9 +6,10 @@ import os
 import time
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.server.clients import is_outage
 
 from .patience import AT_ONCE
 from .servers import Server, eventually
@@ -19,6 +20,7 @@ from .troubles import (
     client_of,
     error_of,
     has_no_replicas,
+    is_busy,
     is_replica,
     is_replica_that_serves_nothing,
     levels,
@@ -181,6 +183,20 @@ def test_messages_for_normal_channels_go_to_another_shard(server, refuses):
                 assert time.time() - begun < AT_ONCE, "%d sends" % (number + 1)
         alone = RedisChannelLayer(hosts=[other.url])
         assert alone.channel_statistics("normal")["messages_pending"] == 200
+
+
+def test_a_server_that_is_busy_with_a_script_is_unavailable(server, layer):
+    with Worker(layer, ["normal"]) as worker:
+        with is_busy(server):
+            assert isinstance(error_of(layer.send, "normal", {}), layer.ChannelFull)
+            assert worker.wait_for(lambda: worker.idle or worker.error)
+        eventually(lambda: took(layer.send, "normal", {"n": 1})[1] is None, "a send succeeds again")
+        assert worker.wait_for(lambda: worker.found or worker.error)
+        assert (worker.found, worker.error) == ([("normal", {"n": 1})], None)
+
+
+def test_a_cluster_that_has_too_many_clients_is_unavailable():
+    assert is_outage(ResponseError("max number of clients + cluster connections reached"))
 
 
 def test_out_of_memory_is_not_an_outage(server, layer, caplog):

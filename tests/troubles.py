@@ -175,6 +175,22 @@ def is_replica_that_serves_nothing(server):
     set_option(server, names, "yes")
 
 
+@contextlib.contextmanager
+def is_busy(server):
+    """BUSY: another client's script runs."""
+    set_option(server, ["busy-reply-threshold", "lua-time-limit"], 1)
+    client = redis.StrictRedis(port=server.port, socket_timeout=2 * PATIENCE)
+    script = threading.Thread(target=took, args=(client.eval, "while true do end", 0))
+    script.daemon = True
+    script.start()
+    eventually(lambda: isinstance(took(client_of(server).ping)[1], ResponseError), "it is busy")
+    try:
+        yield
+    finally:
+        client_of(server).script_kill()
+        script.join(PATIENCE)
+
+
 # Workers and their calls.
 
 

@@ -36,7 +36,9 @@ UNAVAILABLE_ERRORS = tuple(
     if hasattr(exceptions, name)
 )
 UNAVAILABLE_WORDS = re.compile(
-    "(^|-)(LOADING|CLUSTERDOWN|MASTERDOWN|READONLY|TRYAGAIN|UNBLOCKED|MISCONF|NOREPLICAS|NOGOODSLAVE) "
+    "(^|-)(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOGOODSLAVE|NOREPLICAS|READONLY|TRYAGAIN|UNBLOCKED) "
+    # In a cluster, a reply that redis-py does not know goes on: "+ cluster connections reached".
+    "|max number of clients"
 )
 
 #: How a server says that it requires a password, depending on its version and on the first command.
