@@ -3,11 +3,12 @@ from __future__ import unicode_literals
 
 import logging
 import os
+import socket
 import threading
 import time
 
 import pytest
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, ResponseError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.server import scripts, times
@@ -279,6 +280,32 @@ def test_a_half_open_connection_is_noticed(server, hurry):
         assert (reader.error, reader.found) == (None, (None, None)) and reader.took < AT_ONCE
     finally:
         proxy.stop()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other timeouts")
+def test_a_connection_that_a_repeated_call_made_is_as_patient_as_any(server, monkeypatch):
+    monkeypatch.setattr(times, "IDLE_CHECK", 60)
+    monkeypatch.setattr(times, "RETRY_FOR", 20)
+    layer = RedisChannelLayer(hosts=[server.url])
+
+    def timeout():
+        session, = layer._parts.shards[0]._sessions
+        return session.connection.redis_py._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+
+    layer.send("normal", {"n": 0})
+    before = timeout()
+    server.kill()
+    server.start()  # it does not have the scripts any more
+    layer.send("normal", {"n": 1})
+    assert timeout() == before
+
+
+def test_a_connection_whose_first_script_failed_is_not_used(server):
+    layer = RedisChannelLayer(hosts=[server.url])
+    layer.connection(0).rpush("asgi:#origin", "of the wrong type")
+    for _ in range(2):
+        with pytest.raises(ResponseError):
+            layer.send("normal", {})
 
 
 def test_timeouts_and_keepalive_by_default_and_otherwise():

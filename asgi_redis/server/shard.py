@@ -195,10 +195,7 @@ class Shard(object):
             session.sent = False
             self.prepare(session, patience)
             session.connection.set_timeout(patience)
-            try:
-                reply = session.ask(command)
-            except NoScriptError:
-                reply = session.ask(scripts.whole(command))
+            reply = run_once(session, command)
             session.connection.set_timeout(self._reply_timeout())
             return reply
         except BaseException:
@@ -237,8 +234,12 @@ class Shard(object):
         options = self.place.options(client)
         timeout = reply_timeout(options)
         session.connection = session.opened = connect(client, options, patience, patience or timeout)
-        origin = self._ask_for_origin(session)
-        session.connection.set_timeout(timeout)
+        try:
+            origin = self._ask_for_origin(session)
+            session.connection.set_timeout(timeout)
+        except BaseException:
+            session.close()
+            raise
         if self.breaker.error is not None:
             self.breaker.succeeded()
         self._note_origin(origin)
@@ -246,10 +247,7 @@ class Shard(object):
     def _ask_for_origin(self, session):
         began = times.monotonic()
         command = scripts.origin.command([self.keys.origin], [random_name(), ORIGIN_MS])
-        try:
-            origin = session.ask(command)
-        except NoScriptError:
-            origin = session.ask(scripts.whole(command))
+        origin = run_once(session, command)
         if times.monotonic() - began > SLOW:
             self.place.was_slow()
         return origin
@@ -319,12 +317,14 @@ class Shard(object):
         if session.connection is None:
             patience = max(min(self.breaker.time_left(began), 0.5), 0.1)
             self.connect(session, patience)
-            session.connection.set_timeout(patience)
-        session.sent = True
-        reply = session.ask(command)
-        if patience:
-            session.connection.set_timeout(self._reply_timeout())
-        return reply
+        try:
+            if patience:
+                session.connection.set_timeout(patience)
+            session.sent = True
+            return session.ask(command)
+        finally:
+            if patience and session.connection is not None:
+                session.connection.set_timeout(self._reply_timeout())
 
     def _reply_timeout(self):
         return reply_timeout(self.place.options(self.place.client()))
@@ -362,6 +362,14 @@ class Shard(object):
             self.breaker.end_probe()
             if session is not None:
                 self.give_back(session)
+
+
+def run_once(session, command):
+    """Return the reply to a command that runs a script, which the server may not have yet."""
+    try:
+        return session.ask(command)
+    except NoScriptError:
+        return session.ask(scripts.whole(command))
 
 
 def not_sent(error):
