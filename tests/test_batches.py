@@ -8,6 +8,7 @@ import re
 import threading
 
 import pytest
+from redis.exceptions import ResponseError
 
 from asgi_redis.delivery import inbox, receiver
 
@@ -118,6 +119,27 @@ def test_reading_keeps_announcing(make_layer, shards, later):
         later()
         read()
         assert announced(layer, "process!") > 7000
+
+
+def test_a_message_that_ends_a_wait_on_another_channel_keeps_announcing(layer, client, later):
+    reader = Reader(layer, ["normal", "process!"])
+    wait_until_blocked(layer, 1)
+    client.delete(layer.prefix + "process!#batches")
+    later()
+    layer.send("normal", {"n": 1})
+    reader.join()
+    assert reader.found == ("normal", {"n": 1})
+    layer.receive(["normal", "process!"])
+    assert announced(layer, "process!") > 7000
+
+
+def test_an_announcement_that_the_server_refused_is_made_again(layer, client):
+    client.set(layer.prefix + "process!", "no list", px=60000)
+    with pytest.raises(ResponseError):
+        layer.receive(["process!"])
+    client.delete(layer.prefix + "process!", layer.prefix + "process!#batches")
+    layer.receive(["process!"])
+    assert announced(layer, "process!") > 7000
 
 
 def test_handing_out_from_memory_keeps_announcing(batching, later):

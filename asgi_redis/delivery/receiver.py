@@ -240,7 +240,9 @@ class Receiver(object):
     def _ask(self, part, receiving, order, popped):
         """Run the script once. Return its reply, and the (channel, message) in it, or None if it has no good one."""
         shard, (queues, packed) = part.shard, order
-        tail = self._announce(part) if part.process_specific else part.tail
+        tail = part.tail
+        if part.process_specific and len(queues) == len(part.queues):  # the script announces only those of this look
+            tail = self._announce(part)
         session = shard.borrow(receiving)
         number = session.reserve(len(queues))
         reply = None
@@ -255,6 +257,7 @@ class Receiver(object):
                 body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
                 found = self._open(shard, session, queues[place], body)
         except BaseException as error:
+            part.announce_at = 0  # it may not have been announced
             if reply is None and not session.sent:
                 shard.give_back(session)
             else:
