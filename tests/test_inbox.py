@@ -1,11 +1,16 @@
 """Batches in memory."""
 from __future__ import unicode_literals
 
+import threading
+
 import pytest
 
 from asgi_redis.codec import BadMessage
 from asgi_redis.delivery.envelope import Unreadable
 from asgi_redis.delivery.inbox import Inbox
+from asgi_redis.server.waiting import Waiter
+
+from .patience import AT_ONCE
 
 QUEUE = "process!"
 
@@ -79,3 +84,16 @@ def test_a_dropped_batch_is_reported_when_others_may_use_the_inbox_again(inbox):
     inbox.put(QUEUE, ["process!a"], copy, 60, lambda number, error: taken.append(inbox.take([QUEUE])))
     assert inbox.take([QUEUE]) is None
     assert taken == [None]
+
+
+def test_a_reader_that_is_slow_to_wake_up_does_not_hold_up_others(inbox, put):
+    def put_many():
+        with inbox.watched_by(Waiter()):
+            for batch in range(2000):  # a pair of sockets holds some 280 bytes that were sent one by one
+                put(batch, ["process!a"])
+
+    thread = threading.Thread(target=put_many)
+    thread.daemon = True
+    thread.start()
+    thread.join(AT_ONCE)
+    assert not thread.is_alive()

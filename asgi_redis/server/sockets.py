@@ -7,16 +7,28 @@ import socket
 
 
 def pair():
-    """Return two connected sockets. Python 2 on Windows has no socketpair."""
+    """Return two connected sockets: one to wait on, and one for ``ring``. Python 2 on Windows has no socketpair."""
     if hasattr(socket, "socketpair"):
-        return socket.socketpair()
-    listener = socket.socket()
+        waiting, ringing = socket.socketpair()
+    else:
+        listener = socket.socket()
+        try:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            waiting, ringing = socket.create_connection(listener.getsockname()), listener.accept()[0]
+        finally:
+            listener.close()
+    ringing.setblocking(False)
+    return waiting, ringing
+
+
+def ring(ringing):
+    """Make the other socket of the pair readable. This never blocks: the caller may hold locks."""
     try:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
-        return socket.create_connection(listener.getsockname()), listener.accept()[0]
-    finally:
-        listener.close()
+        ringing.send(b"!")
+    except EnvironmentError as error:
+        if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):  # full, so the other is readable already
+            raise
 
 
 def readable(sockets, seconds):

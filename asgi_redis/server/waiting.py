@@ -8,7 +8,7 @@ from redis.exceptions import TimeoutError
 from . import resp, scripts, times
 from .forks import PerProcess
 from .keys import WAKE_MS
-from .sockets import pair, readable
+from .sockets import pair, readable, ring
 
 #: The waits of this process that are under way, a set of ``Waiter``.
 _under_way = PerProcess(set, lambda waiters: [waiter.abandon() for waiter in waiters])
@@ -36,7 +36,7 @@ class Waiter(object):
         with self._lock:
             self._ends = pair()
             if self.stopped:
-                self._ends[1].send(b"!")
+                ring(self._ends[1])
         _under_way.get().add(self)
         return self
 
@@ -54,7 +54,7 @@ class Waiter(object):
     def wake(self):
         with self._lock:
             if self._ends is not None:
-                self._ends[1].send(b"!")
+                ring(self._ends[1])
 
     def stop(self):
         self.stopped = True
