@@ -394,7 +394,7 @@ def test_handing_out_calls_as_much_for_each_member_of_few_and_of_many(make_costl
 
 
 #: Functions of C by which sockets, and what polls them, are asked for something.
-SYSTEM_CALLS = {"sendall", "recv", "recv_into", "poll", "select"}
+SYSTEM_CALLS = {"send", "sendall", "recv", "recv_into", "poll", "select"}
 
 
 @pytest.mark.parametrize("call", [

@@ -113,7 +113,7 @@ def interrupted_after_sending(place, call, act, error):
     layer. Assert that this ends it.
     """
     def look(frame, event, function):
-        if event == "c_return" and function.__name__ == "sendall" and is_in(place, frame):
+        if event == "c_return" and function.__name__ == "send" and is_in(place, frame):
             sys.setprofile(None)
             act()
             raise error()
@@ -193,7 +193,7 @@ def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, err
     layer.receive(["normal"])  # connected
 
     def look(frame, event, function):
-        if event == "c_return" and function.__name__ == "sendall" and is_in(WAIT, frame):
+        if event == "c_return" and function.__name__ == "send" and is_in(WAIT, frame):
             other.send("normal", {"n": 1})
         elif event == "return" and frame.f_code.co_name == place and is_in(RESULT, frame):
             sys.setprofile(None)

@@ -3,12 +3,13 @@ from __future__ import unicode_literals
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
 
 import pytest
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.server import scripts, times
@@ -19,6 +20,7 @@ from . import servers
 from .faults.proxy import Proxy
 from .patience import AT_ONCE, LONG_WAIT, attempt, until
 from .test_blocking import Reader, wait_until_blocked
+from .troubles import Stopped, needs_stop
 
 
 @pytest.fixture
@@ -282,7 +284,6 @@ def test_a_half_open_connection_is_noticed(server, hurry):
         proxy.stop()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other timeouts")
 def test_a_connection_that_a_repeated_call_made_is_as_patient_as_any(server, monkeypatch):
     monkeypatch.setattr(times, "IDLE_CHECK", 60)
     monkeypatch.setattr(times, "RETRY_FOR", 20)
@@ -290,7 +291,7 @@ def test_a_connection_that_a_repeated_call_made_is_as_patient_as_any(server, mon
 
     def timeout():
         session, = layer._parts.shards[0]._sessions
-        return session.connection.redis_py._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+        return session.connection.timeout
 
     layer.send("normal", {"n": 0})
     before = timeout()
@@ -306,6 +307,26 @@ def test_a_connection_whose_first_script_failed_is_not_used(server):
     for _ in range(2):
         with pytest.raises(ResponseError):
             layer.send("normal", {})
+
+
+@needs_stop
+@pytest.mark.parametrize("size", [10, 2 ** 25], ids=["reading", "writing"])
+def test_a_call_ends_within_its_timeout_although_a_timer_ticks(server, size):
+    layer = RedisChannelLayer(hosts=[server.url])
+    layer.send("normal", {})
+    deadline = time.time() + AT_ONCE
+
+    def tick(*_):
+        assert time.time() < deadline
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with Stopped(server), pytest.raises(TimeoutError):
+            layer.send("normal", {"text": "x" * size})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_timeouts_and_keepalive_by_default_and_otherwise():

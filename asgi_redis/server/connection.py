@@ -11,11 +11,18 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from . import resp
 from .clients import with_address
-from .sockets import readable
+from .sockets import readable, writable
 from .times import monotonic
 
 #: How many bytes are received at once, unless more are known to come.
 CHUNK = 65536
+
+#: The longest timeout that sockets get, in seconds. After a signal, Python reads and writes anew, with the whole timeout
+#: of the system, so a timer that ticks more often would keep a call from ending. Profilers tick every 0.01 seconds.
+SYSTEM_TIMEOUT = 0.005
+
+#: A read or write that ended without having done anything: its timeout has passed, or a signal came (before Python 3.5).
+UNFINISHED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
 class Connection(object):
@@ -28,7 +35,7 @@ class Connection(object):
     ``redis_py``: redis-py's connection, which has connected.
     """
 
-    __slots__ = ("redis_py", "_is_tls", "_data")
+    __slots__ = ("redis_py", "_is_tls", "_data", "timeout")
 
     def __init__(self, redis_py):
         # Its socket is not kept here, or Python would delete that, with a warning, before redis-py closes it.
@@ -36,13 +43,17 @@ class Connection(object):
         self._is_tls = hasattr(redis_py._sock, "pending")
         #: What was received since the last command was sent.
         self._data = b""
+        #: What ``set_timeout`` was called with.
+        self.timeout = None
 
     def set_timeout(self, seconds):
         """Let reading and writing take ``seconds`` at most; None: for ever."""
+        self.timeout = seconds
         if type(self.redis_py._sock).__module__ == "socket" and os.name == "posix":
             # With a timeout of its own, Python asks the system before each read and write whether it would wait. The
             # system's does not cost a call. (Sockets with TLS, and those of gevent and eventlet, know only Python's.)
-            timeout = struct.pack(str("ll"), *divmod(int((seconds or 0) * 1000000), 1000000))
+            # What takes longer than a moment waits in ``_wait``.
+            timeout = struct.pack(str("ll"), 0, int(min(seconds or 0, SYSTEM_TIMEOUT) * 1000000))
             self.redis_py._sock.settimeout(None)
             self.redis_py._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
             self.redis_py._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
@@ -62,14 +73,19 @@ class Connection(object):
     def send(self, command):
         """Send a packed command, bytes or a list of bytes. redis-py's errors."""
         self._data = b""
-        try:
-            if type(command) is list:
-                for part in command:
-                    self.redis_py._sock.sendall(part)
+        for part in command if type(command) is list else (command,):
+            self._send(part)
+
+    def _send(self, data):
+        while True:
+            try:
+                sent = self.redis_py._sock.send(data)
+            except EnvironmentError as error:
+                self._wait(writable, error, "writing to")
             else:
-                self.redis_py._sock.sendall(command)
-        except EnvironmentError as error:
-            raise explained(error, "writing to")
+                if sent == len(data):
+                    return
+                data = memoryview(data)[sent:]
 
     def read(self):
         """Return the reply: bytes, an integer, None or a list of these. redis-py's errors."""
@@ -98,12 +114,21 @@ class Connection(object):
             try:
                 chunk = self.redis_py._sock.recv(most)
             except EnvironmentError as error:
-                if error.errno != errno.EINTR:  # before Python 3.5, the caller must try again
-                    raise explained(error, "reading from")
+                self._wait(readable, error, "reading from")
             else:
                 if not chunk:
                     raise ConnectionError("Connection closed by server.")
                 return chunk
+
+    def _wait(self, ready, error, doing):
+        """
+        After ``error``, wait for the timeout until the socket is ``ready``, a function. redis-py's errors if it is not,
+        or if waiting is no use.
+        """
+        if error.errno not in UNFINISHED:
+            raise explained(error, doing)
+        if self.timeout is not None and not ready([self.redis_py._sock], self.timeout):
+            raise explained(error, doing)
 
     def is_intact(self):
         """Return True if the connection is open, and nothing has arrived since the last reply, so far as is known."""
@@ -148,7 +173,7 @@ class Connection(object):
 
 def explained(error, doing):
     """Return redis-py's error for ``error`` of a socket."""
-    if isinstance(error, socket.timeout) or error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+    if isinstance(error, socket.timeout) or error.errno in UNFINISHED:
         return TimeoutError("Timeout %s socket" % doing)
     return ConnectionError("Error while %s socket: %s" % (doing, error))
 

@@ -5,6 +5,8 @@ import errno
 import select
 import socket
 
+from .times import monotonic
+
 
 def pair():
     """Return two connected sockets: one to wait on, and one for ``ring``. Python 2 on Windows has no socketpair."""
@@ -33,14 +35,34 @@ def ring(ringing):
 
 def readable(sockets, seconds):
     """Return the file numbers of those ``sockets`` that become readable within ``seconds``."""
-    try:
-        if not hasattr(select, "poll"):  # Windows; gevent and eventlet remove it
-            return [ready.fileno() for ready in select.select(sockets, [], [], seconds)[0]]
-        poll = select.poll()  # select() knows only file numbers below 1024
-        for waited_on in sockets:
-            poll.register(waited_on, select.POLLIN)
-        return [number for number, _ in poll.poll(seconds * 1000)]
-    except select.error as error:  # Python before 3.5 does not resume after a signal
-        if error.args[0] != errno.EINTR:
-            raise
-        return []
+    return ready(sockets, [], seconds)
+
+
+def writable(sockets, seconds):
+    """Return the file numbers of those ``sockets`` that become writable within ``seconds``."""
+    return ready([], sockets, seconds)
+
+
+def ready(reading, writing, seconds):
+    """Return the file numbers of those ``reading`` and ``writing`` sockets that become ready within ``seconds``."""
+    deadline = monotonic() + seconds if seconds else 0
+    left = seconds
+    while True:
+        try:
+            return ready_once(reading, writing, left)
+        except select.error as error:  # Python before 3.5 does not resume after a signal
+            if error.args[0] != errno.EINTR:
+                raise
+            left = min(max(deadline - monotonic(), 0), left)
+
+
+def ready_once(reading, writing, seconds):
+    if not hasattr(select, "poll"):  # Windows; gevent and eventlet remove it
+        readable_now, writable_now, _ = select.select(reading, writing, [], seconds)
+        return [sock.fileno() for sock in readable_now + writable_now]
+    poll = select.poll()  # select() knows only file numbers below 1024
+    for sock in reading:
+        poll.register(sock, select.POLLIN)
+    for sock in writing:
+        poll.register(sock, select.POLLOUT)
+    return [number for number, _ in poll.poll(seconds * 1000)]
