@@ -57,6 +57,10 @@ KEEPALIVE = {
 #: How Python says that a class does not know an argument.
 UNKNOWN_OPTION = re.compile("unexpected keyword argument (\\S+)")
 
+#: True if redis-py's connections by unix sockets have a timeout of their own for connecting. Without one, they would
+#: wait for ever if the backlog of a server that hangs is full. Older versions of redis-py use ``socket_timeout``.
+UNIX_CONNECT_TIMEOUT = hasattr(redis.connection, "AbstractConnection")
+
 REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
 
 
@@ -91,12 +95,13 @@ def connect_options(options, scheme="redis"):
 
     redis-py's retries are off: the layer repeats commands itself, because only it can tell which may be repeated. The
     protocol is RESP 2, whatever ``options`` say, because every server speaks it, and ``resp.parse`` no other.
-    ``scheme``: the URL's; a unix socket takes no option but a timeout.
+    ``scheme``: the URL's; a unix socket takes no option but timeouts.
     """
     defaults = {"socket_timeout": times.SOCKET_TIMEOUT}
+    if scheme != "unix" or UNIX_CONNECT_TIMEOUT:
+        defaults["socket_connect_timeout"] = times.CONNECT_TIMEOUT
     if scheme != "unix":
-        defaults.update(socket_connect_timeout=times.CONNECT_TIMEOUT, socket_keepalive=True)
-        defaults["socket_keepalive_options"] = dict(KEEPALIVE)
+        defaults.update(socket_keepalive=True, socket_keepalive_options=dict(KEEPALIVE))
     if Retry is not None:
         defaults["retry"] = Retry(NoBackoff(), 0)
     if REDIS_PY >= (5, 0):

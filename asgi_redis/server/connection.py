@@ -10,18 +10,18 @@ import struct
 from redis.exceptions import ConnectionError, TimeoutError
 
 from . import resp
-from .clients import with_address
+from .clients import UNIX_CONNECT_TIMEOUT, with_address
 from .sockets import readable, writable
 from .times import monotonic
 
 #: How many bytes are received at once, unless more are known to come.
 CHUNK = 65536
 
-#: The longest timeout that sockets get, in seconds. After a signal, Python reads and writes anew, with the whole timeout
-#: of the system, so a timer that ticks more often would keep a call from ending. Profilers tick every 0.01 seconds.
+#: The longest timeout that sockets get, in seconds. After a signal, Python reads and writes anew, with the whole
+#: timeout of the system, so a timer that ticks more often would keep a call from ending. Profilers tick every 10 ms.
 SYSTEM_TIMEOUT = 0.005
 
-#: A read or write that ended without having done anything: its timeout has passed, or a signal came (before Python 3.5).
+#: A read or write ended without having done anything: its timeout has passed, or, before Python 3.5, a signal came.
 UNFINISHED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
@@ -186,7 +186,7 @@ def connect(client, options, patience=None, timeout=None):
     the timeouts in ``options``). ``timeout``: how long replies may take afterwards (default likewise).
     """
     options = dict(options)
-    if patience is not None and "path" not in options:
+    if patience is not None and (UNIX_CONNECT_TIMEOUT or "path" not in options):
         options["socket_connect_timeout"] = patience
     if patience is not None or timeout is not None:
         options["socket_timeout"] = timeout if patience is None else patience  # of the replies to AUTH and SELECT
