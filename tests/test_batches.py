@@ -266,3 +266,18 @@ def test_losses_are_logged_once_a_second_with_channel_and_number(layer, caplog):
     lines = [record.getMessage() for record in caplog.records]
     assert all("process!" in line for line in lines)
     assert [int(re.search("dropped ([0-9]+)", line).group(1)) for line in lines] == [10, 100]
+
+
+def test_losses_are_logged_again_after_a_time_in_which_no_thread_could_start(make_layer, caplog):
+    layer = make_layer(capacity=1)
+    layer.send("normal", {})
+    before = threading.stack_size(2 ** 50)  # no machine has that much memory
+    try:
+        with pytest.raises(layer.ChannelFull):
+            layer.send("normal", {})
+    finally:
+        threading.stack_size(before)
+    del caplog.records[:]
+    with pytest.raises(layer.ChannelFull):
+        layer.send("normal", {})
+    assert "refused 1 message" in caplog.text

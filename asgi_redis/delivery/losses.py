@@ -6,6 +6,7 @@ import logging
 import threading
 
 from redis.exceptions import RedisError
+from six.moves import _thread
 
 from ..server import scripts
 from ..server.keys import ALL_CHANNELS
@@ -77,19 +78,20 @@ class Losses(object):
         """Log the losses, and again after the interval until there are no more."""
         with self._lock:
             numbers, self._numbers = self._numbers, collections.Counter()
-            self._timer = threading.Timer(INTERVAL, self._report) if numbers else None
-            if numbers:
-                self._timer.daemon = True
-                self._start_timer()
+            self._timer = self._started_timer() if numbers else None
         # Not under the lock: a log handler may send to a group.
         for loss, number in sorted(numbers.items()):
             loss.log(number)
 
-    def _start_timer(self):
+    def _started_timer(self):
+        """Return a timer for the next report, or None if no thread can be started."""
+        timer = threading.Timer(INTERVAL, self._report)
+        timer.daemon = True
         try:
-            self._timer.start()
-        except RuntimeError:  # from Python 3.12 on, no thread starts while the process ends
-            self._timer = None
+            timer.start()
+        except (RuntimeError, _thread.error):  # the latter on Python 2, where it is another class
+            return None
+        return timer
 
     def wait(self):
         """Return once everything is logged."""
