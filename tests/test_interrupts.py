@@ -208,6 +208,29 @@ def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, err
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
+def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_layer, error):
+    layer = make_layer()
+    layer.receive(["process!"])
+    names = ["process!a", "process!b", "process!c"]
+    for name in names:
+        layer.group_add("crowd", name)
+    layer.send_group("crowd", {"n": 1})
+
+    def look(frame, event, _):
+        if event == "call" and is_in(("asgi_redis.delivery.inbox", "_wake"), frame):
+            sys.setprofile(None)
+            raise error()
+
+    sys.setprofile(look)
+    try:
+        with pytest.raises(error):
+            layer.receive(["process!"])
+    finally:
+        sys.setprofile(None)
+    found = iter(lambda: layer.receive(["process!"])[0], None)
+    assert sorted(found) == names
+
+
 # After it has begun what only one thread at a time may do, and before the ``try`` that would end that.
 
 

@@ -329,6 +329,30 @@ def test_a_call_ends_within_its_timeout_although_a_timer_ticks(server, size):
         signal.signal(signal.SIGALRM, before)
 
 
+@needs_stop
+def test_a_unix_socket_whose_server_hangs_holds_nothing_up_when_its_backlog_is_full(tmpdir):
+    path = tmpdir.join("redis.sock").strpath
+    with Server(["--unixsocket", path, "--tcp-backlog", "1"]) as server, Stopped(server):
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(path)
+        layer = RedisChannelLayer(hosts=["unix://" + path])
+        sender = threading.Thread(target=attempt, args=(layer.send, "normal", {}))
+        sender.daemon = True
+        sender.start()
+        sender.join(AT_ONCE)
+        assert not sender.is_alive()
+        for one in waiting:
+            one.close()
+
+
+def test_a_clock_that_is_set_back_goes_on():
+    readings = iter([5000, 5001, 1401, 1402, 1401.5])
+    clock = times.forward(lambda: next(readings))
+    assert [clock() for _ in range(4)] == [5001, 5001, 5002, 5001.5]
+
+
 def test_timeouts_and_keepalive_by_default_and_otherwise():
     def options(**connection_kwargs):
         layer = RedisChannelLayer(connection_kwargs=connection_kwargs)

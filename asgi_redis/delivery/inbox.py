@@ -44,8 +44,9 @@ class Inbox(object):
     def put(self, queue, names, copy, seconds, drop):
         """Add a batch, which lives for ``seconds``, at the end of ``queue``. The others: see ``Batch``."""
         with self._lock:
-            self._queue(queue).append(Batch(names, copy, monotonic() + seconds, drop))
+            # Woken readers need the lock. An interrupt after the batch was added would also put it back into Redis.
             self._wake()
+            self._queue(queue).append(Batch(names, copy, monotonic() + seconds, drop))
 
     def put_back(self, queue, name, message, seconds):
         """Add a message that was taken, but not handed out, at the head of ``queue``."""

@@ -3,8 +3,24 @@ from __future__ import unicode_literals
 
 import time
 
+
+def forward(clock):
+    """Return a clock like ``clock`` that stands still for a moment when that is set back by more than a second."""
+    last, ahead = [clock()], [0]
+
+    def now():
+        read = clock() + ahead[0]
+        if read < last[0] - 1:  # less may be another thread that has read the clock in between
+            ahead[0] += last[0] - read
+            read = last[0]
+        last[0] = read
+        return read
+
+    return now
+
+
 #: Python 2 has no clock that only goes forward.
-monotonic = getattr(time, "monotonic", time.time)
+monotonic = getattr(time, "monotonic", None) or forward(time.time)
 
 #: How long redis-py's connections wait for a reply, and to connect, unless ``connection_kwargs`` say otherwise.
 SOCKET_TIMEOUT = 5

@@ -28,7 +28,8 @@ class Waiter(object):
 
     def __init__(self):
         self.stopped = False
-        self._lock = threading.Lock()
+        #: Re-entrant: the thread that holds it may be interrupted by a signal handler that calls ``stop``.
+        self._lock = threading.RLock()
         #: Two connected sockets, while it waits.
         self._ends = None
 
@@ -149,9 +150,11 @@ def first_reply(pops, waiter, until):
     ``waiter`` is woken first, or at ``until`` (by ``times.monotonic``). A pop whose connection is broken counts as one
     with a reply.
     """
-    is_woken = False
     while True:
         here = [pop for pop in pops if pop.has_reply()]
-        if here or is_woken or times.monotonic() >= until:
+        if here:
             return here
-        is_woken = waiter.fileno() in readable(pops + [waiter], max(until - times.monotonic(), 0))
+        # Of TLS, something may be readable that is no reply.
+        ready = readable(pops + [waiter], max(until - times.monotonic(), 0))
+        if not ready or waiter.fileno() in ready:
+            return [pop for pop in pops if pop.has_reply()]
