@@ -368,21 +368,16 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         If it is cancelled, or the reactor stops, a message that still arrives is put back. RuntimeError without
         Twisted.
         """
-        try:
-            channels = self.receivable(channels)
-        except TypeError:
-            from twisted.internet import defer
-
-            return defer.fail()
-        return self._parts.background.receive_twisted(channels)
+        return self._parts.background.receive_twisted(lambda: self.receivable(channels))
 
     def receive_async(self, channels):
         """
         Return an ``asyncio.Future`` of what ``receive(channels, block=True)`` would return or raise (the
         specification's extension "async"). Must be called while an event loop is running.
 
-        If it is cancelled (``asyncio.run`` does that when it ends), or the loop stops, a message that still arrives is
-        put back. RuntimeError without asyncio, that is, on Python 2.
+        If it, or the task that awaits it, is cancelled (``asyncio.wait_for`` and ``asyncio.run`` do that), a message
+        that was not handed over yet is put back. So is one that arrives after the loop has stopped; one that arrives
+        in its last turn is put back when the process ends. RuntimeError without asyncio, that is, on Python 2.
         """
         return self._parts.background.receive_async(self.receivable(channels))
 

@@ -1,5 +1,8 @@
 """receive_async, from asyncio."""
 import asyncio
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,7 +12,52 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
-from .patience import AT_ONCE, LONG_WAIT
+from .patience import AT_ONCE, LONG_WAIT, receive_within
+
+#: A program whose event loop ends in the turn in which a message arrives. A loop that runs ``until`` the end of a
+#: coroutine hands it over once more, to a task that has no turn left; one that is told to ``stop`` does not.
+ENDING = """
+import asyncio, sys, time
+from asgi_redis import RedisChannelLayer
+
+layer = RedisChannelLayer(hosts=[sys.argv[1]], prefix="ending:")
+sender = RedisChannelLayer(hosts=[sys.argv[1]], prefix="ending:")
+
+def last_turn():
+    sender.send("normal", {"n": 1})
+    time.sleep(0.5)
+
+async def begin():
+    task = asyncio.ensure_future(receive())
+    await asyncio.sleep(0.5)
+    return task
+
+async def receive():
+    print("received", await layer.receive_async(["normal"]))
+
+async def until():
+    task = await begin()
+    last_turn()
+    return task
+
+async def stop():
+    task = await begin()
+    last_turn()
+    loop.stop()
+
+loop = asyncio.new_event_loop()
+if sys.argv[2] == "until":
+    task = loop.run_until_complete(until())
+else:
+    task = loop.create_task(stop())
+    loop.run_forever()
+loop.close()
+"""
+
+
+async def awaited(future):
+    """``future``, as a coroutine."""
+    return await future
 
 
 def run(coroutine):
@@ -161,3 +209,81 @@ def test_what_comes_once_the_loop_has_stopped_is_not_lost(layer):
     receiving[0].cancel()
     loop.run_until_complete(asyncio.gather(*receiving, return_exceptions=True))
     loop.close()
+
+
+@pytest.mark.parametrize("end", ["until", "stop"])
+def test_what_comes_in_the_last_turn_of_the_loop_is_not_lost(end):
+    url, = servers.hosts(1, "ending:")
+    layer = RedisChannelLayer(hosts=[url], prefix="ending:")
+    layer.flush()
+    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", ENDING, url, end], env=dict(
+        os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path),
+    ))
+    assert b"received" not in output
+    assert receive_within(layer, ["normal"]) == [("normal", {"n": 1})]
+
+
+@pytest.mark.parametrize("channel, receivable", [("normal", "normal"), ("process!x", "process!")])
+def test_a_task_that_is_cancelled_before_its_turn_loses_nothing(layer, channel, receivable):
+    async def receive():
+        future = layer.receive_async([receivable])
+        task = asyncio.ensure_future(awaited(future))
+        future.add_done_callback(lambda _: task.cancel())  # it comes before the callback that wakes the task
+        layer.send(channel, {"n": 1})
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert future.cancelled()
+
+    run(receive())
+    assert receive_within(layer, [receivable]) == [(channel, {"n": 1})]
+
+
+def test_a_message_that_arrives_as_wait_for_times_out_is_not_lost(make_layer):
+    layer, sender = make_layer(), make_layer()
+
+    async def receive():
+        waiting = asyncio.ensure_future(asyncio.wait_for(layer.receive_async(["normal"]), 1))
+        await asyncio.sleep(0.5)
+        sender.send("normal", {"n": 1})
+        time.sleep(1)  # the next turn of the loop gets both the message and the end of the time
+        try:
+            return [await waiting]
+        except asyncio.TimeoutError:
+            return []
+
+    assert (run(receive()) or receive_within(layer, ["normal"])) == [("normal", {"n": 1})]
+
+
+@pytest.mark.parametrize("wait", [awaited, asyncio.gather, lambda future: asyncio.wait([future])])
+def test_a_message_that_was_handed_over_is_not_put_back_by_a_cancel(layer, wait):
+    async def receive():
+        future = layer.receive_async(["normal"])
+        layer.send("normal", {"n": 1})
+        await wait(future)
+        assert not future.cancel() and not future.cancelled()
+        assert future.result() == await future == ("normal", {"n": 1})
+
+    run(receive())
+    assert layer.receive(["normal"]) == (None, None)
+
+
+def test_a_message_that_is_read_in_the_turn_of_its_arrival_is_not_put_back_by_a_cancel(layer):
+    found = []
+
+    async def read(future):
+        found.append(await future)
+        future.cancel()
+
+    def read_at_once(future):  # as a task does that begins at once, by eager_task_factory
+        with pytest.raises(StopIteration):
+            read(future).send(None)
+
+    async def receive():
+        future = layer.receive_async(["normal"])
+        future.add_done_callback(read_at_once)
+        layer.send("normal", {"n": 1})
+        await asyncio.wait([future])
+
+    run(receive())
+    assert found == [("normal", {"n": 1})]
+    assert layer.receive(["normal"]) == (None, None)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from twisted.internet import defer, reactor, threads
@@ -14,7 +15,7 @@ from asgi_redis import RedisChannelLayer
 
 from . import servers
 from .faults.proxy import Delay, Proxy
-from .patience import AT_ONCE, LONG_WAIT
+from .patience import AT_ONCE, LONG_WAIT, receive_within
 
 #: A program that receives for ever, as Daphne does, and says when it waits and when its reactor has stopped.
 RECEIVER = """
@@ -38,10 +39,34 @@ reactor.run()
 print("stopped")
 """ % LONG_WAIT
 
+#: A program whose reactor stops in the turn in which a message arrives.
+ENDING = """
+from __future__ import print_function, unicode_literals
+import sys, time
+from twisted.internet import reactor
+from asgi_redis import RedisChannelLayer
 
-def start_receiver(hosts):
+layer = RedisChannelLayer(hosts=sys.argv[1:], prefix="receiver:")
+sender = RedisChannelLayer(hosts=sys.argv[1:], prefix="receiver:")
+
+def last_turn():
+    sender.send("normal", {"n": 1})
+    time.sleep(0.5)
+    reactor.stop()
+
+def show(found):
+    if found[0]:
+        print("got", found)
+
+layer.receive_twisted(["normal"]).addCallback(show)
+reactor.callLater(0.5, last_turn)
+reactor.run()
+"""
+
+
+def start(program, hosts):
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", RECEIVER] + hosts, stdout=subprocess.PIPE,
+        [sys.executable, "-W", "ignore", "-c", program] + hosts, stdout=subprocess.PIPE,
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
     )
 
@@ -158,7 +183,7 @@ class TwistedTests(unittest.TestCase):
             self.assertEqual(sorted(numbers), list(range(60)))
 
     def test_a_reactor_that_stops_does_not_wait_for_a_receive(self):
-        process = start_receiver(servers.hosts(self.shards, "receiver:"))
+        process = start(RECEIVER, servers.hosts(self.shards, "receiver:"))
         layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "receiver:"), prefix="receiver:")
         self.addCleanup(layer.flush)
         layer.send("normal", {"n": 1})
@@ -175,6 +200,19 @@ class TwistedTests(unittest.TestCase):
         layer.send("normal", {"n": 2})
         self.assertEqual(layer.receive(["normal"]), ("normal", {"n": 2}))
 
+    def test_what_comes_in_the_last_turn_of_the_reactor_is_not_lost(self):
+        layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "receiver:"), prefix="receiver:")
+        self.addCleanup(layer.flush)
+        self.assertEqual(start(ENDING, servers.hosts(self.shards, "receiver:")).communicate()[0], b"")
+        self.assertEqual(receive_within(layer, ["normal"]), [("normal", {"n": 1})])
+
+    def test_no_more_threads_are_an_error_of_the_deferred(self):
+        layer = RedisChannelLayer(hosts=servers.hosts(self.shards, "twisted:"), prefix="twisted:")
+        triggers = reactor._eventTriggers["shutdown"].before
+        before = len(triggers)
+        self.addCleanup(threading.stack_size, threading.stack_size(2 ** 45))  # no machine has room for such a thread
+        self.failureResultOf(layer.receive_twisted(["normal"]), threading.ThreadError)
+        self.assertEqual(len(triggers), before)
 
     def test_a_process_that_ends_has_ended_its_blocking_pops(self):
         # The server does not see the end of the process's connections, and would pop for it.
@@ -182,7 +220,7 @@ class TwistedTests(unittest.TestCase):
         port = servers.plain()[0].port
         proxy = Proxy(port).start()
         self.addCleanup(proxy.stop)
-        process = start_receiver([url.replace(":%d" % port, ":%d" % proxy.port)])
+        process = start(RECEIVER, [url.replace(":%d" % port, ":%d" % proxy.port)])
         self.addCleanup(lambda: process.poll() is None and process.kill())
         layer = RedisChannelLayer(hosts=[url], prefix="receiver:")
         self.addCleanup(layer.flush)
@@ -207,3 +245,4 @@ class WithoutTwisted(unittest.TestCase):
         layer = RedisChannelLayer()
         error = self.assertRaises(RuntimeError, layer.receive_twisted, ["normal"])
         self.assertIn("pip install asgi_redis[twisted]", str(error))
+        self.assertRaises(RuntimeError, layer.receive_twisted, ["wrong name"])

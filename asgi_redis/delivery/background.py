@@ -22,13 +22,19 @@ IN_A_ROW = 100
 #: which may otherwise pop a message for a process that is gone.
 LEAVE_WITHIN = 0.5
 
-#: The receives of this process that are under way, a set of ``Pending``.
+#: What a receive returns that has found nothing.
+NOTHING = None, None
+
+#: The receives of this process that are under way, or whose message was not handed over yet: a set of ``Pending``.
 _under_way = PerProcess(set, lambda made: None)
 
 
 @atexit.register
 def leave():
-    """Cancel all receives, and wait a moment for their threads, which are daemons and would end in the middle."""
+    """
+    Cancel all receives, and wait a moment for their threads, which are daemons and would end in the middle. Messages
+    that a stopped reactor or event loop did not hand over are put back.
+    """
     deadline = monotonic() + LEAVE_WITHIN
     under_way = _under_way.get()
     for pending in list(under_way):
@@ -64,13 +70,17 @@ class Threads(object):
     def __init__(self):
         self._idle = collections.deque()
 
-    def run(self, work):
-        """Call ``work()`` in a thread."""
+    def run(self, work, fail):
+        """Call ``work()`` in a thread, or ``fail`` with the exception if the system allows no more threads."""
         try:
             thread = self._idle.pop()
         except IndexError:
             thread = Thread(self._idle)
-            thread.start()
+            try:
+                thread.start()
+            except threading.ThreadError:  # a RuntimeError on Python 3
+                fail(sys.exc_info()[1])
+                return
         thread.give(work)
 
 
@@ -99,8 +109,8 @@ class Thread(threading.Thread):
 
 class Pending(object):
     """
-    A blocking receive that runs in a thread. A message that it finds after ``cancel``, or once ``is_wanted()`` is
-    false, is put back.
+    A blocking receive that runs in a thread. Its message is put back if ``cancel`` is called before ``take``, or if
+    ``is_wanted()`` is false when it arrives.
 
     ``receive(channels, waiter)``: the blocking receive. ``return_message(channel, message)``: puts a message back.
     """
@@ -111,36 +121,56 @@ class Pending(object):
         self._channels = channels
         self._is_wanted = is_wanted
         self.waiter = Waiter()
+        #: The (channel, message), until one thread removes it, to hand it over or to put it back.
+        self._found = []
+        #: True once ``cancel`` has put the message back.
+        self.is_put_back = False
 
     def run(self, deliver, fail):
-        """In the thread: call ``deliver`` with (channel, message) or (None, None), or ``fail`` with the exception."""
+        """In the thread: call ``deliver`` with (channel, message) or ``NOTHING``, or ``fail`` with the exception."""
         under_way = _under_way.get()
         under_way.add(self)
         try:
-            found = self._receive(self._channels, self.waiter) or (None, None)
-            if not self._is_wanted():
+            found = self._receive(self._channels, self.waiter)
+            if found and not self._is_wanted():
+                found = self._put_back(found)
+            if found:
+                self._found.append(found)
+            if self.waiter.stopped:
                 self.cancel()
-            found = self.unless_cancelled(found)
         except BaseException:
             fail(sys.exc_info()[1])
         else:
-            deliver(found)
+            deliver(NOTHING if self.is_put_back else found or NOTHING)
         finally:
-            under_way.discard(self)
+            if not self._found:
+                under_way.discard(self)
+
+    def take(self):
+        """Return the (channel, message), which is not put back from now on, or None if there is none any more."""
+        try:
+            found = self._found.pop()
+        except IndexError:
+            return None
+        _under_way.get().discard(self)
+        return found
 
     def cancel(self):
+        """End the receive. Put back a message that was not taken, also one that still arrives."""
         self.waiter.stop()
-
-    def unless_cancelled(self, found):
-        """Return ``found``, or put it back and return (None, None) if this was cancelled."""
-        channel, message = found
-        if not self.waiter.stopped or channel is None:
-            return found
         try:
-            self._return_message(channel, message)
+            found = self._found.pop()
+        except IndexError:
+            return
+        self.is_put_back = True
+        self._put_back(found)
+        _under_way.get().discard(self)
+
+    def _put_back(self, found):
+        try:
+            self._return_message(*found)
         except Exception:
-            logger.exception("Lost a message on %s: its receive was cancelled, and it can't be put back.", channel)
-        return None, None
+            logger.exception("Lost a message on %s: its receive was cancelled, and it can't be put back.", found[0])
 
 
 class Background(object):
@@ -177,11 +207,19 @@ class Background(object):
     # Twisted.
 
     def receive_twisted(self, channels):
-        """Return a Deferred of (channel, message) or (None, None). RuntimeError without Twisted."""
+        """
+        Return a Deferred of (channel, message) or ``NOTHING``. RuntimeError without Twisted.
+
+        ``channels()``: the names, a frozenset; a TypeError that it raises is that of the Deferred.
+        """
         try:
             from twisted.internet import defer, reactor
         except ImportError:
             raise RuntimeError("receive_twisted needs Twisted: pip install asgi_redis[twisted]")
+        try:
+            channels = channels()
+        except TypeError:
+            return defer.fail()
         found = self._take_from_memory(channels)
         if found:
             return defer.succeed(found)
@@ -194,85 +232,50 @@ class Background(object):
                 reactor.removeSystemEventTrigger(trigger)
             except (KeyError, ValueError):
                 pass  # the reactor is about to stop
-            use(result)
-
-        def deliver(found):
             if deferred.called:
                 pending.cancel()
-                pending.unless_cancelled(found)
             else:
-                deferred.callback(found)
+                use(result)
 
-        def fail(error):
-            if not deferred.called:
-                deferred.errback(error)
+        def deliver(_):
+            deferred.callback(pending.take() or NOTHING)
 
-        self._threads.run(lambda: pending.run(
-            lambda found: reactor.callFromThread(end, deliver, found),
-            lambda error: reactor.callFromThread(end, fail, error),
-        ))
+        self._threads.run(
+            lambda: pending.run(
+                lambda found: reactor.callFromThread(end, deliver, found),
+                lambda error: reactor.callFromThread(end, deferred.errback, error),
+            ),
+            lambda error: end(deferred.errback, error),
+        )
         return deferred
 
     # asyncio.
 
     def receive_async(self, channels):
-        """Return an ``asyncio.Future`` of (channel, message) or (None, None). RuntimeError without asyncio."""
+        """Return an ``asyncio.Future`` of (channel, message) or ``NOTHING``. RuntimeError without asyncio."""
         try:
             import asyncio  # novm: Python 2 goes to the except
+
+            from .received import Received
         except ImportError:
             raise RuntimeError("receive_async needs asyncio: Python 3.4 or newer")
         loop = getattr(asyncio, "get_running_loop", asyncio.get_event_loop)()
-        future = asyncio.Future(loop=loop)
         found = self._take_from_memory(channels)
         if found:
+            future = asyncio.Future(loop=loop)
             future.set_result(found)
             return future
         pending = self._pending(channels, loop.is_running)
-        future.add_done_callback(lambda future: pending.cancel() if future.cancelled() else None)
-        self._threads.run(lambda: pending.run(
-            lambda found: call_in(loop, lambda: deliver(pending, future, found), lambda: return_(pending, found)),
-            lambda error: call_in(loop, lambda: future.done() or future.set_exception(error), lambda: None),
-        ))
-        if not hasattr(future, "__await__"):  # Python 3.4 makes tasks of coroutines only
-            return future
-        # A task, because asyncio.run cancels tasks. It may do that before the task has seen the result of its future.
-        task = asyncio.ensure_future(Awaitable(future), loop=loop)
-        task.add_done_callback(lambda task: abandon(pending, future) if task.cancelled() else None)
-        return task
+        received = Received(pending, loop)
 
+        def end(use, result):
+            try:
+                loop.call_soon_threadsafe(lambda: received.done() or use(result))
+            except RuntimeError:  # the loop is closed
+                pending.cancel()
 
-class Awaitable(object):
-    """Can be awaited like ``future``, but is no future itself, so that asyncio makes a task of it."""
+        def fail(error):
+            end(received.set_exception, error)
 
-    def __init__(self, future):
-        self.future = future
-
-    def __await__(self):
-        return self.future.__await__()
-
-
-def call_in(loop, work, otherwise):
-    """Call ``work()`` in the loop's thread, or ``otherwise()`` here if the loop is closed."""
-    try:
-        loop.call_soon_threadsafe(work)
-    except RuntimeError:
-        otherwise()
-
-
-def return_(pending, found):
-    pending.cancel()
-    pending.unless_cancelled(found)
-
-
-def deliver(pending, future, found):
-    """In the loop's thread: hand ``found`` over, or put it back."""
-    if future.done():
-        return_(pending, found)
-    else:
-        future.set_result(found)
-
-
-def abandon(pending, future):
-    """After a task was cancelled: cancel its future, or put the message back if it already has one."""
-    if not future.cancel() and not future.cancelled() and not future.exception():
-        return_(pending, future.result())
+        self._threads.run(lambda: pending.run(lambda found: end(received.set_result, found), fail), fail)
+        return received
