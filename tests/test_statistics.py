@@ -42,6 +42,11 @@ def test_the_age_of_the_oldest_message(make_layer, shards):
     assert 30 <= layer.channel_statistics("normal")["messages_max_age"] < 40
 
 
+def test_the_age_is_not_negative_if_the_sender_has_a_longer_expiry(make_layer):
+    make_layer(expiry=600).send("normal", {})
+    assert make_layer().channel_statistics("normal")["messages_max_age"] == 0
+
+
 def test_global_statistics(make_layer, shards):
     layer = make_layer(shards, capacity=3)
     for channel in ("a", "b?x", "c!x"):

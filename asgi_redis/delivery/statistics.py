@@ -64,7 +64,8 @@ class Statistics(object):
              shard.keys.counter(queue, CHANNEL_FULL_COUNT)],
             [shard.keys.message_ms],
         )))
-        return sum(sent), sum(refused), sum(waiting), max(ages) // 1000
+        # The age is negative if the sender's expiry is longer than this layer's.
+        return sum(sent), sum(refused), sum(waiting), max(ages + (0,)) // 1000
 
     def dropped(self, queue=ALL_CHANNELS):
         """
