@@ -3,8 +3,15 @@ from __future__ import unicode_literals
 
 import time
 
+import pytest
+
 from . import servers
 from .test_messages import receive_all
+
+
+def join(client, layer, name):
+    """Make ``name``, bytes that need not be legal, a member of the group "crowd"."""
+    client.eval("return redis.call('ZADD', KEYS[1], '9e9', ARGV[1])", 1, layer.prefix + ":group:crowd", name)
 
 
 def test_members(make_layer, shards):
@@ -38,6 +45,27 @@ def test_a_group_of_more_members_than_one_script_sends_to(make_layer, shards):
     layer.send_group("crowd", {"n": 1})
     assert layer.global_statistics()["messages_count"] == 1300
     assert all(layer.receive([name]) == (name, {"n": 1}) for name in names)
+
+
+@pytest.mark.parametrize("other", [["normal"], ["normal", "process!x", "process!y"]])
+@pytest.mark.parametrize("name", ["b\u00eate", "b\u00eate?x", "b\u00eate!x"])
+def test_a_name_beyond_ascii_as_of_release_1_4(make_layer, shards, name, other):
+    layer = make_layer(shards)
+    group = servers.client(layer.consistent_hash("crowd"))
+    for member in [name] + other:
+        join(group, layer, member.encode("utf-8"))
+    layer.send_group("crowd", {"n": 1})
+    assert sorted(receive_all(layer, ["normal", "process!"])) == [(member, {"n": 1}) for member in other]
+    queue = (layer.prefix + layer.non_local_name(name)).encode("utf-8")
+    assert sum(servers.client(index).llen(queue) for index in range(shards)) == 1
+
+
+def test_a_name_that_is_not_utf_8(layer, client):
+    for member in (b"b\xeate", b"normal"):
+        join(client, layer, member)
+    layer.send_group("crowd", {"n": 1})
+    assert layer.receive(["normal"]) == ("normal", {"n": 1})
+    assert len(layer.group_channels("crowd")) == 2
 
 
 def test_a_large_message_to_many(make_layer):

@@ -281,7 +281,8 @@ def by_process(members):
 
 def split(packed):
     """Return the list of names in the reply of the script that lists members."""
-    return packed.decode("utf-8").split("\0") if packed else []
+    # A name that is not UTF-8 is no channel's, but must not keep the other members from their messages.
+    return packed.decode("utf-8", "replace").split("\0") if packed else []
 
 
 def by_shard(entries):

@@ -132,13 +132,14 @@ class Keys(object):
         ]
 
     def queue(self, queue):
-        return self.prefix + queue.encode("ascii")
+        # Release 1.4 let channels whose names have letters beyond ASCII join groups.
+        return self.prefix + queue.encode("utf-8")
 
     def group(self, group):
         return self.prefix + b":group:" + group.encode("ascii")
 
     def counter(self, queue, counter):
-        return self.stats_prefix + ("%s:%s" % (queue, counter)).encode("ascii")
+        return self.stats_prefix + ("%s:%s" % (queue, counter)).encode("utf-8")
 
     def batches(self, queue):
         return self.queue(queue) + b"#batches"
