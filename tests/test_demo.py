@@ -150,6 +150,12 @@ def numbers(out, row):
     return [int(number.replace(",", "")) for number in re.search(row + r" +([\d,]+) +([\d,]+)\n", out).groups()]
 
 
+def test_a_server_whose_port_another_has_does_not_start():
+    with Server() as other, pytest.raises(RuntimeError) as error:
+        Server(port=other.port).start()
+    assert "Port %d is in use" % other.port in str(error.value)
+
+
 # What it shows.
 
 

@@ -101,6 +101,8 @@ class Server(object):
 
     def start(self):
         """Start the process and return this object once the server replies; RuntimeError with its log if it fails."""
+        if self._replies():  # this process would end, and that server would be taken for it
+            raise RuntimeError("Port %d is in use by another server: choose a different one." % self.port)
         self.folder = self.folder or tempfile.mkdtemp(prefix="asgi_redis")
         try:
             self._launch()
