@@ -123,6 +123,13 @@ def test_receive_waits(layer, target):
     assert (result.status, json.loads(result.out)) == (0, {"channel": "normal", "message": {"n": 1}})
 
 
+def test_a_message_that_is_nested_too_deeply():
+    nested = '{"a": %s%s}' % (100000 * "[", 100000 * "]")
+    result = run("send", "normal", "-", "--hosts", "redis://127.0.0.1:1", text=nested)
+    assert result.status == 2
+    assert "nested too deeply" in result.err and "Traceback" not in result.err
+
+
 def test_what_json_lacks_is_shown():
     message = {"bytes": b"\xff", 1: [b"x", None], b"key": 1.5, "text": "\u00e9"}
     assert json.loads(json.dumps(shown(message), sort_keys=True)) == {

@@ -75,6 +75,8 @@ def read_message(text):
         message = json.loads(sys.stdin.read() if text == "-" else text)
     except ValueError as error:
         raise CannotRun("The message is not JSON: %s" % error)
+    except RuntimeError:  # RecursionError, which Python 2 does not have
+        raise CannotRun("The message is nested too deeply to be read.")
     if not isinstance(message, dict):
         raise CannotRun("The message must be a JSON object, such as {\"text\": \"hello\"}.")
     return message
