@@ -42,6 +42,13 @@ def test_too_few_shards():
     assert "That is too much: the CPU of Redis by" in result.out
 
 
+@pytest.mark.parametrize("words", [["--rate", "1e11"], ["--sockets", "1e11", "--broadcasts", "1e11"]])
+def test_a_load_beyond_reason(words):
+    result = run("size", *words)
+    assert result.status == 1
+    assert "No number of shards can carry this load" in result.out
+
+
 def test_more_shards_than_the_load_needs():
     result = run("size", "--rate", "200", "--shards", "50")
     assert result.status == 0
@@ -108,9 +115,17 @@ def test_shards_do_not_divide_what_each_costs_the_others():
     (3, 4, 2),  # three in different places of four are less likely than not: 24 of 64
     (2, 50, 1),
     (1000, 4, 266),
+    (1100, 2, 561),  # (1 / 2) ** 1100 is no number but 0
 ])
 def test_how_many_daphnes_usually_share_a_shard(daphnes, shards, expected):
     assert most_together(daphnes, shards) == expected
+
+
+def test_a_number_of_daphnes_that_is_approximated(monkeypatch):
+    exact = most_together(8000, 10)
+    monkeypatch.setattr("asgi_redis.tools.size.plan.MANY", 0)
+    assert 800 < exact < 900
+    assert abs(most_together(8000, 10) - exact) <= 1
 
 
 def test_connections_on_one_shard_and_on_several():

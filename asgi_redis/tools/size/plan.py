@@ -39,6 +39,9 @@ SERVER = 1600000
 Limits = collections.namedtuple("Limits", "cpu connections network memory")
 LIMITS = Limits(cpu=BUSY, connections=10000, network=100e6, memory=1e9)
 
+#: From this standard deviation on, the binomial distribution is taken for a normal one, whose sum is known.
+MANY = 30
+
 #: Shards that are considered.
 MOST_SHARDS = 1000
 
@@ -63,15 +66,42 @@ def most_together(things, places):
     """
     if places == 1:
         return things
-    chance = 1.0 / places
-    exactly = (1 - chance) ** things  # the probability that a place has as many as ``together``
-    more = 1 - exactly
-    together = 0
+    mean = things / float(places)
+    deviation = math.sqrt(mean * (1 - 1.0 / places))
+    return most_of_few(things, places) if deviation < MANY else most_of_many(things, places, mean, deviation)
+
+
+def most_of_few(things, places):
+    """``most_together``, exactly, from the binomial distribution. The result is the mean or more."""
+    together = things // places
+    # The probability that a place has as many as ``together``, and that it has more.
+    exactly = math.exp(
+        math.lgamma(things + 1) - math.lgamma(together + 1) - math.lgamma(things - together + 1)
+        - things * math.log(places) + (things - together) * math.log(places - 1)
+    )
+    more, next_, number = 0, exactly, together
+    while number < things and next_ > 1e-12:
+        next_ *= (things - number) / (number + 1.0) / (places - 1)
+        number += 1
+        more += next_
     while more * places > 0.5 and together < things:
-        exactly *= (things - together) / (together + 1.0) * chance / (1 - chance)
+        exactly *= (things - together) / (together + 1.0) / (places - 1)
         together += 1
         more -= exactly
     return together
+
+
+def most_of_many(things, places, mean, deviation):
+    """``most_together`` from the normal distribution, which is close to the binomial one if there are many."""
+    too_few, enough = int(mean) - 1, things
+    while enough - too_few > 1:
+        together = (too_few + enough) // 2
+        more = math.erfc((together + 0.5 - mean) / deviation / math.sqrt(2)) / 2
+        if more * places > 0.5:
+            too_few = together
+        else:
+            enough = together
+    return enough
 
 
 class Plan(object):
