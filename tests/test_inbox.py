@@ -49,7 +49,7 @@ def test_several_batches_of_one_queue_stay_in_order(inbox, put):
     for batch in range(3):
         put(batch, ["process!a", "process!b"])
     assert take_all(inbox) == [(name, batch) for batch in range(3) for name in ("process!a", "process!b")]
-    assert not inbox
+    assert not inbox.batches
 
 
 def test_a_batch_in_the_middle_that_has_expired_is_skipped(inbox, put, dropped):

@@ -246,7 +246,7 @@ def test_what_could_not_be_put_back_is_put_back_later(server, direct):
     with Stopped(server):
         pops.leave(entry)
     assert [receive_when_available(direct, ["normal"])[1]["n"] for _ in range(2)] == [1, 2]
-    assert len(pops) == 0
+    assert not pops.entries
 
 
 # Out of memory.

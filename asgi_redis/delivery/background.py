@@ -194,7 +194,7 @@ class Background(object):
 
         It is None, too, if it is the event loop's turn, or announcements must be renewed.
         """
-        held = self._inbox.holding(channels) if self._inbox else None
+        held = self._inbox.holding(channels) if self._inbox.batches else None
         if not held or self._in_a_row == IN_A_ROW or not self._receiver.is_announced(held):
             self._in_a_row = 0
             return None

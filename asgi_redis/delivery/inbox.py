@@ -33,13 +33,9 @@ class Inbox(object):
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._batches = {}
+        #: By queue. Each receive looks whether there are any.
+        self.batches = {}
         self._waiters = set()
-
-    def __bool__(self):
-        return bool(self._batches)
-
-    __nonzero__ = __bool__
 
     def put(self, queue, names, copy, seconds, drop):
         """Add a batch, which lives for ``seconds``, at the end of ``queue``. The others: see ``Batch``."""
@@ -55,7 +51,7 @@ class Inbox(object):
             self._wake()
 
     def _queue(self, queue):
-        return self._batches.setdefault(queue, collections.deque())
+        return self.batches.setdefault(queue, collections.deque())
 
     @contextlib.contextmanager
     def watched_by(self, waiter):
@@ -76,13 +72,13 @@ class Inbox(object):
     def holding(self, queues):
         """Return the set of those ``queues`` that have batches here."""
         with self._lock:
-            return {queue for queue in queues if queue in self._batches} if self._batches else set()
+            return {queue for queue in queues if queue in self.batches} if self.batches else set()
 
     def take(self, queues):
         """Return (channel, message) from one of ``queues``, picked at random, or None."""
         unreadable = []
         with self._lock:
-            here = [queue for queue in queues if queue in self._batches]
+            here = [queue for queue in queues if queue in self.batches]
             random.shuffle(here)
             found = None
             while here and not found:
@@ -93,7 +89,7 @@ class Inbox(object):
 
     def _take(self, queue, unreadable):
         """Return (channel, message) from the head of ``queue``, or None; add (batch, error) to ``unreadable``."""
-        batches, found = self._batches[queue], None
+        batches, found = self.batches[queue], None
         while batches and not found:
             batch = batches[0]
             if batch.deadline >= monotonic():
@@ -106,9 +102,9 @@ class Inbox(object):
             if not found or not batch.names:
                 batches.popleft()
         if not batches:
-            del self._batches[queue]
+            del self.batches[queue]
         return found
 
     def clear(self):
         with self._lock:
-            self._batches.clear()
+            self.batches.clear()

@@ -66,15 +66,13 @@ class OpenPops(object):
     """
 
     def __init__(self):
-        self._entries = {}
+        #: By identity. Each receive looks whether there are any.
+        self.entries = {}
         self._settling = Turn()
-
-    def __len__(self):
-        return len(self._entries)
 
     def waits(self, shard):
         """Return how many threads wait on ``shard``: after an outage there are entries that no thread works with."""
-        return sum(entry.shard is shard and entry.in_use for entry in list(self._entries.values()))
+        return sum(entry.shard is shard and entry.in_use for entry in list(self.entries.values()))
 
     # Entries.
 
@@ -104,11 +102,11 @@ class OpenPops(object):
             self.leave(entry)
 
     def _add(self, entry):
-        self._entries[id(entry)] = entry
+        self.entries[id(entry)] = entry
         return entry
 
     def strike_out(self, entry):
-        self._entries.pop(id(entry), None)
+        self.entries.pop(id(entry), None)
 
     def result(self, entry):
         """Return the ``result`` of a blocking pop, and strike its entry out if that is None. redis-py's errors."""
@@ -128,7 +126,7 @@ class OpenPops(object):
     def leave(self, entry):
         """End the work with ``entry`` in any state. What can't be put back now is put back later."""
         try:
-            if id(entry) in self._entries:
+            if id(entry) in self.entries:
                 self._settle(entry)
         except RedisError:
             pass  # it stays, and is settled once the shard is available
@@ -139,7 +137,7 @@ class OpenPops(object):
 
     def due(self, shards):
         """Return when the next entry of ``shards`` must be checked, by ``monotonic``, or None if there is none."""
-        waiting = [entry.due for entry in list(self._entries.values()) if entry.shard in shards and not entry.in_use]
+        waiting = [entry.due for entry in list(self.entries.values()) if entry.shard in shards and not entry.in_use]
         return min(waiting) if waiting else None
 
     def settle(self, shard):
@@ -148,7 +146,7 @@ class OpenPops(object):
         if not self._settling.begin():
             return
         try:
-            for entry in list(self._entries.values()):
+            for entry in list(self.entries.values()):
                 if entry.shard is shard and entry.is_due(monotonic()):
                     try:
                         self._settle(entry)
@@ -165,7 +163,7 @@ class OpenPops(object):
     def _settle(self, entry):
         if entry.blocking is not None:
             self._end(entry)
-        if id(entry) not in self._entries:
+        if id(entry) not in self.entries:
             return
         entry = self._merged(entry)
         now = monotonic()
@@ -205,7 +203,7 @@ class OpenPops(object):
         """Return ``entry``, or replace it by another entry of case 3 for the same queues, and return that."""
         if entry.popped or entry.call:
             return entry
-        for other in list(self._entries.values()):
+        for other in list(self.entries.values()):
             if other is not entry and other.shard is entry.shard and other.queue_keys == entry.queue_keys and not (
                 other.in_use or other.popped or other.call or other.blocking
             ):

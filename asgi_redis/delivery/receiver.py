@@ -48,16 +48,16 @@ class Part(object):
         self.process_specific = [queue for queue in queues if queue.endswith("!")]
         #: When the next announcement for ``process_specific`` is due, by ``monotonic``.
         self.announce_at = 0
-        head = scripts.receive.head(len(queues) + 1, 6)
+        head = scripts.receive.head(len(queues) + 1, 5)
         packed = [resp.bulk(key) for key in self.keys]
         self.orders = [
             (queues[first:] + queues[:first], head + b"".join(packed[first:] + packed[:first]))
             for first in range(len(queues))
         ]
         self.single = {
-            queue: ([queue], scripts.receive.head(2, 6) + key) for queue, key in zip(queues, packed)
+            queue: ([queue], scripts.receive.head(2, 5) + key) for queue, key in zip(queues, packed)
         } if len(queues) > 1 else {queues[0]: self.orders[0]}
-        lives = resp.bulk(shard.keys.session_ms) + resp.bulk(DROPPED_AT_ONCE)
+        lives = resp.bulk("%d %d" % (shard.keys.session_ms, DROPPED_AT_ONCE))
         may_move = resp.bulk(int(shard.place.may_move))
         self.tail = b"\r\n" + lives + resp.bulk(0) + may_move
         self.announcing_tail = b"\r\n" + lives + resp.bulk(ANNOUNCED_FOR * 1000) + may_move
@@ -112,7 +112,7 @@ class Receiver(object):
         is unavailable and the others have nothing.
         """
         plan = self._plan(channels)
-        if len(plan.parts) == 1 and not self._inbox:
+        if len(plan.parts) == 1 and not self._inbox.batches:
             return self._take(plan.parts[0])
         unavailable = []
         found = self._look(plan, lambda part: self._take_unless(part, unavailable))
@@ -133,7 +133,7 @@ class Receiver(object):
                 return found
             deadline = began + self._seconds()
             waiter = waiter or Waiter()
-            found = self._wait(plan, deadline, waiter) or self._inbox and self._inbox.take(channels)
+            found = self._wait(plan, deadline, waiter) or self._inbox.batches and self._inbox.take(channels)
             if found:
                 return found
             take = self._take_after_wait
@@ -165,7 +165,7 @@ class Receiver(object):
 
         The order is random: a queue that has much in memory must not hold up the others.
         """
-        if self._inbox:
+        if self._inbox.batches:
             return self._look_in_memory(plan, take)
         for part in plan.in_turn():
             found = take(part)
@@ -224,7 +224,7 @@ class Receiver(object):
         ``receiving``: True for a blocking receive. ``order``: (queues, packed) to look at (default: all, beginning with
         a random one). ``popped``: the key of a message that was popped from the first queue, but not read, packed.
         """
-        if self._pops:
+        if self._pops.entries:
             part.shard.check_available(receiving)
             self._pops.settle(part.shard)
         if self._key_doubts.in_a_row and popped is NOTHING_POPPED and self._key_doubts.pause():
@@ -251,7 +251,7 @@ class Receiver(object):
                 packed, session.packed_key, b"$12\r\n", digits(number), tail, popped,
             )), elsewhere=receiving)
             found = None
-            if reply not in (None, NOTHING_YET):
+            if reply is not None and reply != NOTHING_YET:
                 place = int(reply[:4]) - 1
                 session.number = number + place
                 body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
@@ -263,7 +263,7 @@ class Receiver(object):
             else:
                 self._retire(shard, session, queues, number, error)
             raise
-        if reply in (None, NOTHING_YET):
+        if reply is None or reply == NOTHING_YET:
             self._give_back_unused(shard, session, queues, number)
         else:
             shard.give_back(session)
@@ -380,7 +380,7 @@ class Receiver(object):
         if due is not None:
             ends.append(due)
         with self._inbox.watched_by(waiter):
-            if waiter.stopped or (self._inbox and self._inbox.holding(plan.channels)):
+            if waiter.stopped or (self._inbox.batches and self._inbox.holding(plan.channels)):
                 return None
             if not parts:
                 return waiter.sleep(max(min(ends) - monotonic(), 0))

@@ -73,8 +73,11 @@ class Connection(object):
     def send(self, command):
         """Send a packed command, bytes or a list of bytes. redis-py's errors."""
         self._data = b""
-        for part in command if type(command) is list else (command,):
-            self._send(part)
+        if type(command) is list:
+            for part in command:
+                self._send(part)
+        else:
+            self._send(command)
 
     def _send(self, data):
         while True:
