@@ -212,11 +212,9 @@ def test_what_comes_once_the_loop_has_stopped_is_not_lost(layer):
 
 
 @pytest.mark.parametrize("end", ["until", "stop"])
-def test_what_comes_in_the_last_turn_of_the_loop_is_not_lost(end):
-    url, = servers.hosts(1, "ending:")
-    layer = RedisChannelLayer(hosts=[url], prefix="ending:")
-    layer.flush()
-    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", ENDING, url, end], env=dict(
+def test_what_comes_in_the_last_turn_of_the_loop_is_not_lost(end, make_layer):
+    layer = make_layer(prefix="ending:", stats_prefix="asgi-meta:")
+    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", ENDING, layer.hosts[0], end], env=dict(
         os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path),
     ))
     assert b"received" not in output
