@@ -2,6 +2,7 @@
 from __future__ import unicode_literals
 
 import contextlib
+import itertools
 
 import redis
 import six
@@ -19,9 +20,9 @@ from .server.times import monotonic
 #: otherwise.
 SENTINEL_TIMEOUT = 2
 
-#: How long all of them together may take, in seconds, if none replied the last time: a call that waits for them may
-#: hold up a reactor.
-SENTINELS_PATIENCE = 1
+#: How long one may take, in seconds, and only one is asked, if none named a master the last time: a call that waits for
+#: it may hold up a reactor.
+IMPATIENT_TIMEOUT = 1
 
 #: Options that redis-py's ``Sentinel`` has for itself and its pools.
 MANAGER_OPTIONS = ("min_other_sentinels", "force_master_ip", "check_connection")
@@ -34,7 +35,8 @@ DOUBT_INTERVAL = 1
 
 class Sentinels(Sentinel):
     """
-    redis-py's ``Sentinel``, but with less patience as long as no Sentinel replies.
+    redis-py's ``Sentinel``. But after a question that none of them could answer, only one is asked, each time the next
+    one, until one answers.
 
     ``hosts``: their (host, port) pairs. ``sentinel_kwargs``, ``connection_kwargs``: as in redis-py.
     """
@@ -42,28 +44,28 @@ class Sentinels(Sentinel):
     def __init__(self, hosts, sentinel_kwargs, **connection_kwargs):
         super(Sentinels, self).__init__(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
         self._hosts = hosts
-        self._patient = Sentinel(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
-        longest = float(SENTINELS_PATIENCE) / len(hosts)
         sentinel_kwargs = dict(sentinel_kwargs)
         for name in ("socket_timeout", "socket_connect_timeout"):
-            sentinel_kwargs[name] = min(sentinel_kwargs[name] or longest, longest)
-        self._impatient = Sentinel(hosts, sentinel_kwargs=sentinel_kwargs, **connection_kwargs)
-        #: True if a Sentinel replied to the last question.
-        self._replied = True
+            sentinel_kwargs[name] = min(sentinel_kwargs[name] or IMPATIENT_TIMEOUT, IMPATIENT_TIMEOUT)
+        self._in_turn = itertools.cycle([
+            Sentinel([host], sentinel_kwargs=sentinel_kwargs, **connection_kwargs) for host in hosts
+        ])
+        #: True if the last question was answered.
+        self._answered = True
 
     @contextlib.contextmanager
     def _asking(self):
-        """Yield the redis-py ``Sentinel`` for a question that is asked in this context."""
+        """Yield the manager of those that are asked in this context: ``self`` for all of them."""
         try:
-            yield self._patient if self._replied else self._impatient
+            yield self if self._answered else next(self._in_turn)
         except (ConnectionError, TimeoutError):
-            self._replied = False
+            self._answered = False
             raise
-        self._replied = True
+        self._answered = True
 
     def discover_master(self, service_name):
         with self._asking() as manager:
-            return manager.discover_master(service_name)
+            return (super(Sentinels, self) if manager is self else manager).discover_master(service_name)
 
     def services(self):
         """Return the names of all services that the Sentinels know. redis-py's errors."""

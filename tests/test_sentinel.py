@@ -88,7 +88,7 @@ def test_a_send_leaves_that_to_the_blocking_receives_of_its_process(monkeypatch)
 
 
 @needs_stop
-def test_they_are_asked_with_less_patience_until_one_replies(sentinel):
+def test_they_are_asked_with_less_patience_until_one_answers(sentinel):
     layer = layer_of(sentinel, services=["alpha"], sentinel_kwargs={"socket_timeout": 60})
     error_of(layer._sentinel.discover_master, "alpha")
     sentinel.start()
@@ -96,7 +96,16 @@ def test_they_are_asked_with_less_patience_until_one_replies(sentinel):
         seconds, error = took(layer._sentinel.discover_master, "alpha")
     assert isinstance(error, ConnectionError) and seconds < AT_ONCE
     until(lambda: attempt(send, layer) is None, "a message is sent")
-    assert layer._sentinel._replied
+    assert layer._sentinel._answered
+
+
+def test_another_one_is_asked_each_time_until_one_answers(sentinel, hurried_outages):
+    with Silent() as silent:
+        hosts = [("127.0.0.1", each.port) for each in (silent, sentinel)]
+        layer = RedisSentinelChannelLayer(hosts=hosts, services=["alpha"], sentinel_kwargs={"socket_timeout": 0.25})
+        error_of(send, layer)
+        sentinel.start()
+        until(lambda: attempt(send, layer) is None, "a message is sent")
 
 
 # Masters that may have changed.

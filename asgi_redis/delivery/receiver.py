@@ -142,15 +142,14 @@ class Receiver(object):
 
     def _plan_if_available(self, channels):
         try:
-            return self._plan(channels, receiving=True)
+            self._shards.find(receiving=True)
+            return self._plan(channels)
         except RedisError as error:
             self._bear(error, self._shards.breaker)
 
-    def _plan(self, channels, receiving=False):
+    def _plan(self, channels):
         plan = self._plans.get(channels)
         if plan is None:
-            if receiving:
-                self._shards.find(receiving)
             plan = Plan(channels, self._shards)
             if len(self._plans) >= KNOWN_PLANS:
                 self._plans.clear()
@@ -250,8 +249,8 @@ class Receiver(object):
             reply = shard.ask(session, b"".join((
                 packed, session.packed_key, b"$12\r\n", digits(number), tail, popped,
             )), elsewhere=receiving)
-            found = None
-            if reply is not None and reply != NOTHING_YET:
+            found, is_empty = None, reply is None or reply == NOTHING_YET
+            if not is_empty:
                 place = int(reply[:4]) - 1
                 session.number = number + place
                 body = reply[4:] or shard.ask(session, resp.command("GET", session.key + b"#taken")) or b""
@@ -263,7 +262,7 @@ class Receiver(object):
             else:
                 self._retire(shard, session, queues, number, error)
             raise
-        if reply is None or reply == NOTHING_YET:
+        if is_empty:
             self._give_back_unused(shard, session, queues, number)
         else:
             shard.give_back(session)
@@ -369,9 +368,9 @@ class Receiver(object):
         """
         if plan is None:
             with waiter:
-                return waiter.sleep(max(min(deadline - monotonic(), self._shards.breaker.pause()), 0))
+                return waiter.sleep(max(min(deadline - monotonic(), pause_of(self._shards.breaker)), 0))
         unavailable = [shard for shard in plan.shards if shard.breaker.error is not None]
-        ends = [deadline] + [monotonic() + shard.breaker.pause() for shard in unavailable]
+        ends = [deadline] + [monotonic() + pause_of(shard.breaker) for shard in unavailable]
         pause = self._key_doubts.pause()
         if pause:
             ends.append(monotonic() + pause)
@@ -434,3 +433,8 @@ class Receiver(object):
             return None
         self._pops.strike_out(entry)
         return found
+
+
+def pause_of(breaker):
+    """Return how long a blocking receive waits before its next try. If one is due, another thread may be making it."""
+    return max(breaker.pause(), times.SHORTEST_PAUSE)

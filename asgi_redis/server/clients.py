@@ -57,11 +57,11 @@ KEEPALIVE = {
 #: How Python says that a class does not know an argument.
 UNKNOWN_OPTION = re.compile("unexpected keyword argument (\\S+)")
 
+REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
+
 #: True if redis-py's connections by unix sockets have a timeout of their own for connecting. Without one, they would
 #: wait for ever if the backlog of a server that hangs is full. Older versions of redis-py use ``socket_timeout``.
-UNIX_CONNECT_TIMEOUT = hasattr(redis.connection, "AbstractConnection")
-
-REDIS_PY = tuple(int(part) for part in re.findall(r"\d+", redis.__version__)[:2])
+UNIX_CONNECT_TIMEOUT = REDIS_PY >= (4, 6)
 
 
 # Clients.
