@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from asgi_redis.tools.size import costs
-from asgi_redis.tools.size.plan import LIMITS, Load, Plan, most_together
+from asgi_redis.tools.size.plan import ASLEEP, LIMITS, Load, Plan, most_together
 
 from .commands import run
 
@@ -92,14 +92,21 @@ def test_with_one_shard_less_it_is_too_much():
 
 def test_what_a_broadcast_costs_is_members_and_processes():
     def cpu(**load):
-        return plan(rate=0, message_size=100, **load).use.cpu - plan(rate=0, daphnes=load["daphnes"]).use.cpu
+        nothing = plan(rate=0, daphnes=load["daphnes"], shards=1)
+        return plan(rate=0, message_size=100, shards=1, **load).use.cpu - nothing.use.cpu
 
-    one = cpu(broadcasts=1, group_size=1, daphnes=1)
-    assert one * 1e6 == pytest.approx(costs.USUAL.group + costs.USUAL.wait)
-    members = cpu(broadcasts=1, group_size=1001, daphnes=1)
-    assert (members - one) * 1e6 == pytest.approx(1000 * costs.USUAL.member)
-    processes = cpu(broadcasts=1, group_size=1001, daphnes=11)
-    assert (processes - members) * 1e6 == pytest.approx(10 * (costs.USUAL.process + costs.USUAL.wait))
+    one = cpu(broadcasts=1000, group_size=1, daphnes=1)
+    assert one * 1e3 == pytest.approx(costs.USUAL.group + costs.USUAL.wait)
+    members = cpu(broadcasts=1000, group_size=1001, daphnes=1)
+    assert (members - one) * 1e3 == pytest.approx(1000 * costs.USUAL.member)
+    processes = cpu(broadcasts=1000, group_size=1001, daphnes=11)
+    assert (processes - members) * 1e3 == pytest.approx(10 * (costs.USUAL.process + costs.USUAL.wait))
+
+
+def test_a_message_costs_more_if_there_are_few():
+    many, few, fewer = (plan(rate=rate).use.cpu - plan(rate=0).use.cpu for rate in (800, 400, 50))
+    assert many == pytest.approx(2 * few)
+    assert fewer == pytest.approx(few / 8 * 8 ** ASLEEP)
 
 
 def test_shards_do_not_divide_what_each_costs_the_others():
