@@ -60,7 +60,7 @@ def ready_once(reading, writing, seconds):
     if not hasattr(select, "poll"):  # Windows; gevent and eventlet remove it
         readable_now, writable_now, _ = select.select(reading, writing, [], seconds)
         return [sock.fileno() for sock in readable_now + writable_now]
-    poll = select.poll()  # select() knows only file numbers below 1024
+    poll = select.poll()  # select() fails on file numbers from 1024 up
     for sock in reading:
         poll.register(sock, select.POLLIN)
     for sock in writing:
