@@ -1,6 +1,7 @@
 """Exceptions that signal handlers raise: Ctrl-C, a soft time limit, a second one. They lose nothing, break nothing."""
 from __future__ import unicode_literals
 
+import contextlib
 import logging
 import os
 import signal
@@ -118,10 +119,16 @@ def interrupted_after_sending(place, call, act, error):
             act()
             raise error()
 
+    with profiled(look), pytest.raises(error):
+        call()
+
+
+@contextlib.contextmanager
+def profiled(look):
+    """``look`` is called for each call and return in the block, as by ``sys.setprofile``."""
     sys.setprofile(look)
     try:
-        with pytest.raises(error):
-            call()
+        yield
     finally:
         sys.setprofile(None)
 
@@ -177,12 +184,8 @@ def test_a_second_interrupt_while_a_message_goes_back_does_not_lose_it(make_laye
     other = make_layer()
     layer = Interrupted(hosts=other.hosts, prefix=other.prefix, stats_prefix=other.stats_prefix)
     other.send("normal", {"n": 1})
-    sys.setprofile(look)
-    try:
-        with pytest.raises(error):
-            layer.receive(["normal"])
-    finally:
-        sys.setprofile(None)
+    with profiled(look), pytest.raises(error):
+        layer.receive(["normal"])
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
@@ -199,12 +202,8 @@ def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, err
             sys.setprofile(None)
             raise error()
 
-    sys.setprofile(look)
-    try:
-        with pytest.raises(error):
-            layer.receive(["normal"], block=True)
-    finally:
-        sys.setprofile(None)
+    with profiled(look), pytest.raises(error):
+        layer.receive(["normal"], block=True)
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
@@ -221,12 +220,8 @@ def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_lay
             sys.setprofile(None)
             raise error()
 
-    sys.setprofile(look)
-    try:
-        with pytest.raises(error):
-            layer.receive(["process!"])
-    finally:
-        sys.setprofile(None)
+    with profiled(look), pytest.raises(error):
+        layer.receive(["process!"])
     found = iter(lambda: layer.receive(["process!"])[0], None)
     assert sorted(found) == names
 
@@ -241,13 +236,11 @@ def interrupted_as_it_returns(place, call, error):
             sys.setprofile(None)
             raise error()
 
-    sys.setprofile(look)
     try:
-        call()
+        with profiled(look):
+            call()
     except error:
         return True
-    finally:
-        sys.setprofile(None)
 
 
 def test_an_interrupted_probe_is_not_the_last_one(error, monkeypatch):
