@@ -23,6 +23,7 @@ from .troubles import (
     in_threads,
     levels,
     needs_stop,
+    noted_probes,
     records,
     took,
 )
@@ -129,16 +130,7 @@ def test_a_send_leaves_the_tries_to_the_blocking_receives_of_its_process(make_pa
     hurry_outages(monkeypatch, patience=2)
     layer = make_patient(silent)
     layer.blpop_timeout = 1
-    breaker, probes = layer._parts.shards[0].breaker, []
-    begin_probe = breaker.begin_probe
-
-    def begin_and_note(receiving):
-        patience = begin_probe(receiving)
-        if patience is not None:
-            probes.append(receiving)
-        return patience
-
-    monkeypatch.setattr(breaker, "begin_probe", begin_and_note)
+    probes = noted_probes(layer._parts.shards[0].breaker, monkeypatch)
     with Worker(layer, ["normal"]):
         error_of(send, layer)
         deadline = time.time() + 2 * AT_ONCE

@@ -14,7 +14,7 @@ from asgi_redis.server.shard import Shard
 
 from . import servers
 from .patience import AT_ONCE, attempt, clock_of, hurry_outages, until
-from .troubles import Gone, Silent, Stopped, Worker, calls_within, error_of, needs_stop, took
+from .troubles import Gone, Silent, Stopped, Worker, calls_within, error_of, needs_stop, noted_probes, took
 
 
 @pytest.fixture
@@ -71,16 +71,7 @@ def test_a_send_leaves_that_to_the_blocking_receives_of_its_process(monkeypatch)
     with Silent() as sentinel:
         layer = layer_of(sentinel, sentinel_kwargs={"socket_timeout": 0.25})
         layer.blpop_timeout = 1
-        breaker, probes = layer._parts.shards.breaker, []
-        begin_probe = breaker.begin_probe
-
-        def begin_and_note(receiving):
-            patience = begin_probe(receiving)
-            if patience is not None:
-                probes.append(receiving)
-            return patience
-
-        monkeypatch.setattr(breaker, "begin_probe", begin_and_note)
+        probes = noted_probes(layer._parts.shards.breaker, monkeypatch)
         with Worker(layer, ["normal"]):
             error_of(send, layer)
             until(lambda: took(send, layer) and probes.count(True) >= 3, "receives probe")

@@ -293,3 +293,17 @@ def records(caplog, level=logging.INFO):
 
 def levels(caplog):
     return [record.levelname for record in records(caplog)]
+
+
+def noted_probes(breaker, monkeypatch):
+    """Return a list to which each probe of ``breaker`` is added: True if a blocking receive makes it, else False."""
+    probes, begin_probe = [], breaker.begin_probe
+
+    def begin_and_note(receiving):
+        patience = begin_probe(receiving)
+        if patience is not None:
+            probes.append(receiving)
+        return patience
+
+    monkeypatch.setattr(breaker, "begin_probe", begin_and_note)
+    return probes

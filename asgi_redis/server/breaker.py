@@ -1,6 +1,7 @@
 """A circuit breaker: what calls do while their shard is unavailable."""
 from __future__ import unicode_literals
 
+import contextlib
 import logging
 import random
 import threading
@@ -103,8 +104,8 @@ class Breaker(object):
 
     def begin_probe(self, receiving):
         """
-        Return how long the server may take to reply to a probe, in seconds, or None if this call must not probe. A
-        probe ends with ``end_probe``. ``receiving``: True for a blocking receive.
+        Return how long the server may take to reply to a probe, in seconds, or None if this call must not probe.
+        ``receiving``: True for a blocking receive.
         """
         now = times.monotonic()
         if receiving:
@@ -115,13 +116,30 @@ class Breaker(object):
             return None
         return self._patience if receiving else min(self._patience, 1)
 
-    def end_probe(self):
-        self._probing.end()
+    @contextlib.contextmanager
+    def probe(self, receiving):
+        """
+        Yield how long the server may take to reply to the probe that the block makes, in seconds. Raise the refusal if
+        this call must not probe. ``receiving``: as above.
+        """
+        patience = self.begin_probe(receiving)
+        if patience is None:
+            raise self.refusal()
+        try:
+            yield patience
+        finally:
+            self._probing.end()
 
     def refusal(self):
         """Return the error for a call that is not tried: the last error, with the time until the next try."""
         error = self.error or ConnectionError("%s was unavailable" % self._shard)
-        return copied(error, "%s; next try in %.1f s" % (error, self.pause()))
+        return not_sent(copied(error, "%s; next try in %.1f s" % (error, self.pause())))
+
+
+def not_sent(error):
+    """Return ``error`` with the mark that the server surely has not executed the command: see ``Shard.ask``."""
+    error.was_sent = False
+    return error
 
 
 def copied(error, text=None, kind=None):

@@ -10,7 +10,7 @@ import time
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from . import resp, scripts, times
-from .breaker import Breaker
+from .breaker import Breaker, not_sent
 from .clients import address_of, is_outage, site_options, with_address
 from .connection import connect
 from .keys import ORIGIN_MS, random_name
@@ -342,14 +342,14 @@ class Shard(object):
 
     def check_available(self, receiving=False):
         """Return if a call may be tried. Otherwise probe the server, if a probe is due, or raise redis-py's error."""
-        if not self.breaker.is_open():
-            return
-        patience = self.breaker.begin_probe(receiving)
-        if patience is None:
-            raise not_sent(self.breaker.refusal())
-        session = None
+        if self.breaker.is_open():
+            with self.breaker.probe(receiving) as patience:
+                self._probe(patience)
+
+    def _probe(self, patience):
+        """Connect anew; redis-py's error if the server does not reply within ``patience`` seconds, or has no writes."""
+        session = self._take_session()
         try:
-            session = self._take_session()
             session.close()
             self.connect(session, patience)
         except RedisError as error:
@@ -359,9 +359,7 @@ class Shard(object):
                 self.breaker.failed(error)
             raise not_sent(error)
         finally:
-            self.breaker.end_probe()
-            if session is not None:
-                self.give_back(session)
+            self.give_back(session)
 
 
 def run_once(session, command):
@@ -370,11 +368,6 @@ def run_once(session, command):
         return session.ask(command)
     except NoScriptError:
         return session.ask(scripts.whole(command))
-
-
-def not_sent(error):
-    error.was_sent = False
-    return error
 
 
 def reply_timeout(options):
@@ -446,11 +439,13 @@ class Shards(object):
 
         ``receiving``: True for a blocking receive, which waits anyway, so it may probe.
         """
-        if self._length is not None:
-            return
-        is_probe = self.breaker.is_open()
-        if is_probe and self.breaker.begin_probe(receiving) is None:
-            raise not_sent(self.breaker.refusal())
+        if self._length is None and self.breaker.is_open():
+            with self.breaker.probe(receiving):
+                self._find()
+        elif self._length is None:
+            self._find()
+
+    def _find(self):
         try:
             self._length = self._count()
             self.breaker.succeeded()
@@ -458,9 +453,6 @@ class Shards(object):
             if is_outage(error):
                 self.breaker.failed(error)
             raise not_sent(error)
-        finally:
-            if is_probe:
-                self.breaker.end_probe()
 
     def __getitem__(self, number):
         try:
