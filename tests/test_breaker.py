@@ -10,8 +10,9 @@ import pytest
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.server.waiting import Waiter
 
-from .patience import AT_ONCE, hurry_outages
+from .patience import AT_ONCE, hurry_outages, until
 from .servers import Server, eventually
 from .troubles import (
     Gone,
@@ -124,6 +125,15 @@ def test_only_one_call_at_a_time_tries_again(make, silent):
     before = silent.accepted
     in_threads(8, lambda: calls_within(1.5, 10 ** 9, lambda: (took(send, layer), time.sleep(0.01))))
     assert silent.accepted - before <= 10
+
+
+def test_threads_do_not_spin_while_one_of_them_tries_again(make, silent, monkeypatch):
+    layer, seconds, sleep = make(silent), [], Waiter.sleep
+    monkeypatch.setattr(Waiter, "sleep", lambda waiter, left: seconds.append(left) or sleep(waiter, left))
+    probes = noted_probes(layer._parts.shards[0].breaker, monkeypatch)
+    with Worker(layer, ["a"]), Worker(layer, ["b"]), Worker(layer, ["c"]):
+        until(lambda: len(probes) >= 3, "receives probe")
+    assert seconds.count(0) < 100
 
 
 def test_a_send_leaves_the_tries_to_the_blocking_receives_of_its_process(make_patient, silent, monkeypatch):
