@@ -31,7 +31,8 @@ PAUSE_BY_LOOK = 10
 LONGEST_PAUSE_BY_LOOK = 0.25
 
 #: The share of receives that look at Redis first, so that a busy local channel does not starve those in Redis. In the
-#: others, the local layer goes first: Redis is slower, and may be unavailable.
+#: others, the local layer goes first: Redis is slower, and may be unavailable. While it is, it is also the share of
+#: time that such looks may take.
 REDIS_FIRST = 0.1
 
 
@@ -71,6 +72,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
                 "local_layer must be a channel layer, not %s: it has no %s." % (type(local_layer).__name__, missing[0])
             )
         self.local_layer = local_layer
+        #: When a receive may look at Redis first again, if the last such look found it unavailable.
+        self._next_look_first = float("-inf")
         if isinstance(local_layer, BaseRedisChannelLayer):
             self._local = Waited(local_layer)
         else:
@@ -159,7 +162,12 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def _look(self, local, remote, errors):
         """Return a (channel, message) that waits on this machine, or now and then one that waits in Redis; or None."""
-        found = self._look_in_redis(remote, errors) if local and random.random() < REDIS_FIRST else None
+        found = None
+        if local and random.random() < REDIS_FIRST and monotonic() >= self._next_look_first:
+            begun = monotonic()
+            found = self._look_in_redis(remote, errors)
+            if errors:
+                self._next_look_first = monotonic() + (monotonic() - begun) / REDIS_FIRST
         return found or local and unless_unavailable(errors, self._local.take, local)
 
     def _look_in_redis(self, remote, errors):
