@@ -18,7 +18,7 @@ from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .patience import AT_ONCE, LONG_WAIT
-from .troubles import PATIENCE
+from .troubles import PATIENCE, interrupted_after, needs_timers
 
 
 @pytest.fixture
@@ -170,25 +170,14 @@ def test_an_outage_ends_the_wait_with_the_servers_address():
         assert client.info("clients")["blocked_clients"] == 0
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+@needs_timers
 def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_connection_blocked(make_layer, shards):
-    class Interrupted(BaseException):
-        pass
-
-    def interrupt(*_):
-        raise Interrupted()
-
     layer = make_layer(shards)
     layer.blpop_timeout = LONG_WAIT
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        begun = time.time()
-        with pytest.raises(Interrupted):
-            layer.receive(["normal"], block=True)
-        assert time.time() - begun < AT_ONCE
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    begun = time.time()
+    with interrupted_after(0.3):
+        layer.receive(["normal"], block=True)
+    assert time.time() - begun < AT_ONCE
     layer.send("normal", {"n": 1})
     for index in range(shards):
         assert servers.client(index).info("clients")["blocked_clients"] == 0

@@ -16,9 +16,10 @@ from asgi_redis.tools.embedded import Server
 
 from . import patience, servers
 from .patience import attempt, receive_within, until
+from .troubles import needs_timers
 
 pytestmark = [
-    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals"),
+    needs_timers,
     # What is raised while an object is deleted, Python only reports.
     pytest.mark.filterwarnings("ignore:Exception ignored"),
 ]

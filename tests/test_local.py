@@ -27,6 +27,7 @@ from . import old_asgiref, servers
 from .patience import AT_ONCE, LONG_WAIT, attempt, clock_of, until
 from .test_blocking import Reader, wait_until_blocked
 from .test_conformance import lives
+from .troubles import interrupted_after, needs_timers
 
 KINDS = [
     pytest.param("asgi_ipc", marks=pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX shared memory")),
@@ -429,25 +430,14 @@ def test_a_wait_survives_an_outage_of_the_local_redis(channels):
         assert reader.found == ("normal", {"n": 1})
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+@needs_timers
 def test_an_interrupt_ends_the_wait_at_once_and_leaves_no_thread_waiting(layer):
-    class Interrupted(BaseException):
-        pass
-
-    def interrupt(*_):
-        raise Interrupted()
-
     layer.blpop_timeout = layer.local_layer.blpop_timeout = LONG_WAIT
     threads = threading.active_count()
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        begun = time.time()
-        with pytest.raises(Interrupted):
-            layer.receive(["normal", "process!"], block=True)
-        assert time.time() - begun < AT_ONCE
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    begun = time.time()
+    with interrupted_after(0.3):
+        layer.receive(["normal", "process!"], block=True)
+    assert time.time() - begun < AT_ONCE
     assert servers.client_of(layer).info("clients")["blocked_clients"] == 0
     assert threading.active_count() <= threads  # one of an earlier test may have ended
     layer.send("normal", {"n": 1})

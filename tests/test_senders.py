@@ -4,7 +4,6 @@ from __future__ import unicode_literals
 import collections
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import pytest
 from asgi_redis import RedisChannelLayer
 
 from . import servers
-from .troubles import Gone
+from .troubles import Gone, needs_timers
 
 #: Seconds that a program of these tests may take.
 PATIENCE = 60
@@ -194,7 +193,7 @@ def test_fifty_send_at_once(layer, by, module):
     check(sent, arrived(layer))
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
+@needs_timers
 def test_a_signal_handler_sends_while_the_program_sends(layer, by):
     sent = acknowledged(FUTURE + BEGIN + SIGNALS + END, layer, by)
     assert len(sent) > 1050

@@ -19,6 +19,7 @@ from asgi_redis.local import RedisLocalChannelLayer
 from . import servers
 from .patience import AT_ONCE
 from .test_blocking import wait_until_blocked
+from .troubles import interrupted_after
 
 resource = pytest.importorskip("resource", reason="Windows does not tell how much processor time was used")
 
@@ -102,22 +103,9 @@ def test_an_idle_worker_sends_two_commands_a_shard(layer):
 # What it leaves behind.
 
 
-class Interrupted(BaseException):
-    pass
-
-
-def interrupt(*_):
-    raise Interrupted()
-
-
 def be_interrupted(layer):
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(Interrupted):
-            layer.receive(["normal"], block=True)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with interrupted_after(0.05):
+        layer.receive(["normal"], block=True)
 
 
 def get_a_message(layer):

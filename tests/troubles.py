@@ -22,6 +22,7 @@ from .servers import eventually
 #: How long, in seconds, a test waits at most for what must happen at some time.
 PATIENCE = 30
 
+needs_timers = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer signals")
 needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't stop a process")
 
 
@@ -109,6 +110,33 @@ def set_option(server, names, value):
         except ResponseError:
             if name == names[-1]:
                 raise
+
+
+class Interrupted(BaseException):
+    """As KeyboardInterrupt is."""
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds):
+    """
+    Interrupt the ``with`` block, and check that it lets the exception through.
+
+    The signal comes again every second: Python ignores an exception in a callback of its garbage collector, and
+    hypothesis has one.
+    """
+    def interrupt(*_):
+        raise Interrupted()
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+            try:
+                yield
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 # Each makes a server refuse writes inside the ``with`` block.
