@@ -37,7 +37,11 @@ def main(words=None):
         signals = Signals()
         for package in ("asgi_redis", "redis"):  # redis-py 4.1 logs the traceback of each cluster node without reply
             logging.getLogger(package).addHandler(logging.NullHandler())  # commands say themselves what is wrong
-        return options.run(options, Screen(signals), signals)
+        screen = Screen(signals)
+        try:
+            return options.run(options, screen, signals)
+        finally:
+            screen.flush()  # if the reader is gone, Python would end with a status of its own
     except KeyboardInterrupt:  # before signals are recorded
         return 130
     except Stopped as stopped:

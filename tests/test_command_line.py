@@ -2,8 +2,11 @@
 from __future__ import unicode_literals
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -53,6 +56,35 @@ def test_version():
     result = run("--version")
     assert result.status == 0
     assert (result.out + result.err).strip() == "asgi_redis " + __version__  # argparse of Python 2 uses the other
+
+
+#: A command that a signal ends before all is written.
+ENDED = """
+import argparse, signal, sys
+from asgi_redis import __main__
+from asgi_redis.tools.signals import Stopped
+
+def command(options, screen, signals):
+    screen.write("text")
+    sys.stdin.read()
+    raise Stopped(signal.SIGTERM)
+
+parser = argparse.ArgumentParser()
+parser.set_defaults(run=command)
+__main__.make_parser = lambda: parser
+sys.exit(__main__.main([]))
+"""
+
+
+def test_the_exit_status_is_that_of_the_signal_even_if_the_reader_is_gone():
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", ENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+    )
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("words", [["check"], ["stats"], ["send"], ["receive"], ["group", "list"], ["flush"], ["demo"]])

@@ -354,9 +354,10 @@ def test_replies_that_arrive_in_pieces(certificate, trusting, make_layer, piece)
     sender = make_layer(2)
     with proxies(certificate, 2, piece=piece) as slow:
         hosts = urls(proxy.port for proxy in slow)
-        # On a busy machine the handshake takes seconds.
+        # On a busy machine the handshake takes seconds, and so does a message.
         patient = dict(trusting, socket_connect_timeout=LONG_WAIT)
         layer = RedisChannelLayer(hosts=hosts, connection_kwargs=patient, prefix=sender.prefix)
+        layer.blpop_timeout = LONG_WAIT
         for number in range(4):
             reader = Reader(layer, ["normal"])
             wait_until_blocked(sender, 2)
