@@ -37,6 +37,8 @@ WARNINGS = [
     "ignore:can't resolve package from __spec__:ImportWarning",
     # redis-py 2 with hiredis, also when it makes a parser.
     "ignore:(The )?distutils .* deprecated:DeprecationWarning",
+    # redis-py 2 with TLS, on Python 3.10 and 3.11.
+    "ignore:ssl[.](wrap_socket|PROTOCOL_TLS)\\b.* is deprecated:DeprecationWarning",
     # The oldest msgpack, of a default of its own: the peer has only what the page of the wire format tells it.
     "ignore:unicode_errors is deprecated:PendingDeprecationWarning:tests[.]wire_peer",
     # Tests fork on purpose, beside threads and greenlets.
