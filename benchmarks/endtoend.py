@@ -127,9 +127,8 @@ A time begins when its request was due, even if an earlier reply was slow and it
 omission"), so above what a side can answer, times grow for as long as the turn lasts. Failed are requests that did not
 get the page, such as those that Daphne refuses because a channel is full.
 
-Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none. At low rates, most of the time of a
-page is such a pause; at high rates, there usually is a reply, so the release is nearly as fast as this project. With
-txredisapi it does not pause, but can answer no more than about 75 requests a second."""
+Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none: that is most of the time of a page.
+With txredisapi it does not pause, but needs 13 ms or more for each reply, and so can't answer 100 requests a second."""
 
 ABOUT_BROADCASTS = """\
 Broadcasts to WebSockets that are all on one Daphne, one every two seconds. A time begins when a POST to a view asks for
@@ -137,9 +136,8 @@ the broadcast, and ends when a client has read the message. So it includes the w
 client, which reads all sockets in one process. p50 and p99 are those of all messages that arrived; last is the median,
 over the broadcasts, of the time of the last message that arrived.
 
-The release drops all but the 100 messages that may wait for a Daphne. It is soon done with these, so its times may be
-shorter than those of this project, which reaches all sockets. How soon the last of them has its message depends mostly
-on the time that Daphne and the client need for each."""
+The release drops the messages of a large broadcast that find 100 others waiting for Daphne. This project drops none.
+How soon the last socket has its message depends mostly on the time that Daphne and the client need for each."""
 
 
 def text(results):

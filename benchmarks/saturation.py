@@ -38,7 +38,7 @@ def processes(servers, options):
     """Return a row for each of ``WORKERS``: requests a second, and {process: the share of a processor it uses}."""
     rows = []
     for workers, threads in WORKERS:
-        progress(f"{workers} workers, {threads} threads")
+        progress(f"Workers: {workers}, threads of each: {threads}")
         with Sites(servers) as sites:
             site = sites.start(SITE, workers=workers, threads=threads)
             rows.append(dict(busy(site, options), workers=workers, threads=threads))

@@ -308,8 +308,18 @@ class Throughput(several.Throughput):
         while True:
             _, message = layer.receive(["benchmarks"], block=True)
             if message is not None and "end" in message:
-                return pipe.send(count)
+                return pipe.send(count + self.left(layer))
             count += message is not None
+
+    def left(self, layer):
+        """Receive the messages that are left behind an end, because it was on another shard; return how many."""
+        count = ends = 0
+        for _, message in iter(lambda: layer.receive(["benchmarks"]), (None, None)):
+            ends += "end" in message
+            count += "end" not in message
+        for _ in range(ends):
+            layer.send("benchmarks", {"end": True})
+        return count
 
     def write(self, server, prefix, count, pipe):
         layer = make_layer(server, prefix)
