@@ -37,7 +37,7 @@ RIVALS = [
     Rival("redis-py", "redis-py alone", THIS, "newest", "plain"),
 ]
 
-#: What a layer has not, does elsewhere (the receives of pub/sub have been paid for when the message was sent), or takes
+#: What a layer lacks, does elsewhere (the receives of pub/sub have been paid for when the message was sent), or takes
 #: minutes for (asgi_ipc reads its whole store for each member).
 LACKS = {
     "core": ["receive"],

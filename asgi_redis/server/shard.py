@@ -439,10 +439,12 @@ class Shards(object):
 
         ``receiving``: True for a blocking receive, which waits anyway, so it may probe.
         """
-        if self._length is None and self.breaker.is_open():
+        if self._length is not None:
+            return
+        if self.breaker.is_open():
             with self.breaker.probe(receiving):
                 self._find()
-        elif self._length is None:
+        else:
             self._find()
 
     def _find(self):
