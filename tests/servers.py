@@ -85,14 +85,18 @@ def message_keys(client, layer):
     return [name for name in names if not kept.search(name)]
 
 
-def eventually(check, what, patience=PATIENCE):
-    """Wait until ``check()`` is true; return what it returned. AssertionError with ``what`` after ``patience`` s."""
+def eventually(check, what, patience=PATIENCE, pause=0.02):
+    """
+    Wait until ``check()`` is true; return what it returned. AssertionError with ``what`` after ``patience`` s.
+
+    ``pause``: how many seconds pass between two checks.
+    """
     deadline = time.time() + patience
     while time.time() < deadline:
         found = check()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError("It did not come about in %d seconds that %s." % (patience, what))
 
 
@@ -115,6 +119,19 @@ def start_anew(start, stop):
 def is_in_sync(replica):
     """Whether ``replica`` has all that its master has; before that it can't take over."""
     return redis.StrictRedis(port=replica.port).info("replication").get("master_link_status") == "up"
+
+
+def agree(check, what):
+    """``eventually``, for a ``check()`` that asks several servers which look for each other."""
+    return eventually(check, what, AGREEMENT, pause=0.1)
+
+
+def sync_at_once(server):
+    """Have ``server`` send its data to a replica as soon as it asks; Redis 7 waits for others, for five seconds."""
+    client, option = redis.StrictRedis(port=server.port), "repl-diskless-sync-delay"
+    if client.config_get(option):
+        client.config_set(option, 0)
+    return server
 
 
 def keep_in_memory(server):
@@ -191,19 +208,20 @@ class Sentinels(object):
 
     def _start(self):
         for service in self.services:
-            master = Server().start()
+            master = sync_at_once(Server().start())
             self.servers[service] = [master]
-            self.servers[service].append(Server(["--slaveof", "127.0.0.1", str(master.port)]).start())
+            self.servers[service].append(sync_at_once(Server(["--slaveof", "127.0.0.1", str(master.port)]).start()))
         masters = {service: servers[0] for service, servers in self.servers.items()}
         for _ in range(3):
             self.sentinels.append(SentinelServer(masters).start())
         for service in self.services:
-            eventually(functools.partial(self._is_complete, service), "the Sentinels know each other", AGREEMENT)
+            agree(functools.partial(self._is_complete, service), "the Sentinels know each other")
             replica = self.servers[service][1]
-            eventually(functools.partial(is_in_sync, replica), "the replica has its master's data", AGREEMENT)
+            agree(functools.partial(is_in_sync, replica), "the replica has its master's data")
 
     def __exit__(self, *error):
-        for server in self.sentinels + [server for servers in self.servers.values() for server in servers]:
+        # Masters last: they wait until their replicas have all.
+        for server in self.sentinels + [server for servers in self.servers.values() for server in servers[::-1]]:
             server.stop()
         self.servers, self.sentinels = {}, []
 
@@ -270,13 +288,13 @@ class Cluster(object):
     def _node(self):
         # Replicas stand for election for as long as it takes, not only while their data is less than 25 seconds old.
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-slave-validity-factor", "0"]
-        return keep_in_memory(Server(options)).start()
+        return sync_at_once(keep_in_memory(Server(options)).start())
 
     def add_node(self):
         """Start one more master, which has no slots yet, and return it."""
         self.servers.append(self._node())
         call(redis.StrictRedis(port=self.servers[-1].port), "CLUSTER", "MEET", "127.0.0.1", self.running()[0].port)
-        eventually(lambda: all(self._knows_all(server) for server in self.running()), "all know it, and it knows all")
+        agree(lambda: all(self._knows_all(server) for server in self.running()), "all know it, and it knows all")
         return self.servers[-1]
 
     def _knows_all(self, server):
@@ -293,10 +311,10 @@ class Cluster(object):
             call(client, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in self.servers[1:]:
             call(redis.StrictRedis(port=server.port), "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
-        eventually(self._have_met, "the nodes have met", AGREEMENT)
+        agree(self._have_met, "the nodes have met")
         for master, replica in zip(masters, replicas):
             call(redis.StrictRedis(port=replica.port), "CLUSTER", "REPLICATE", self.nodes(master)[master.port][0])
-        eventually(self._is_whole, "the cluster is whole", AGREEMENT)
+        agree(self._is_whole, "the cluster is whole")
 
     def __exit__(self, *error):
         for server in self.servers:
@@ -340,5 +358,5 @@ def one_node_cluster():
     with keep_in_memory(Server(["--cluster-enabled", "yes"])) as node:
         client = redis.StrictRedis(port=node.port)
         call(client, "CLUSTER", "ADDSLOTS", *range(16384))
-        eventually(lambda: b"cluster_state:ok" in call(client, "CLUSTER", "INFO"), "the cluster is whole", AGREEMENT)
+        agree(lambda: b"cluster_state:ok" in call(client, "CLUSTER", "INFO"), "the cluster is whole")
         yield node

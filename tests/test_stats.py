@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer
 from asgi_redis.server.clients import call
 from asgi_redis.tools.embedded import Server, free_port
 from asgi_redis.tools.stats import run as stats_run
@@ -318,10 +318,11 @@ def test_sentinels():
 @needs_cluster
 def test_a_cluster():
     with servers.Cluster() as running:
-        options = ["--cluster"] + ["redis://%s:%d" % host for host in running.hosts]
+        hosts = ["redis://%s:%d" % host for host in running.hosts]
+        layer = RedisClusterChannelLayer(hosts=hosts)
         for _ in range(6):
-            command("send", "normal", "{}", *options)
-        found = json.loads(command("stats", "--json", *options))
+            layer.send("normal", {})
+        found = json.loads(command("stats", "--json", "--cluster", *hosts))
     assert [(channel["channel"], channel["waiting"]) for channel in found["channels"]] == [("normal", 6)]
     assert sum(shard["waiting"] for shard in found["shards"]) == 6
 
