@@ -208,6 +208,7 @@ class OpenPops(object):
                 other.in_use or other.popped or other.call or other.blocking
             ):
                 other.until = max(other.until, entry.until)
+                other.due = 0  # if it can't be checked now, then before the next message is taken
                 other.quiet_since = None
                 self.strike_out(entry)
                 return other
