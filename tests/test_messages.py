@@ -4,6 +4,8 @@ from __future__ import unicode_literals
 import collections
 import logging
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -13,6 +15,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
+from .commands import ROOT
 from .patience import AT_ONCE, until
 
 
@@ -248,6 +251,32 @@ def test_refused_messages_are_logged_at_once_and_then_once_a_second(make_layer, 
     assert numbers[0] == 1 and sum(numbers) == 50
     assert len(numbers) < 20  # the machine may be so slow that it takes some seconds
     assert {(record.levelname, record.channel) for record in caplog.records} == {("WARNING", "process!")}
+
+
+REFUSED_AT_THE_END = """
+from __future__ import unicode_literals
+import logging, os, sys
+from asgi_redis import RedisChannelLayer
+
+logging.basicConfig(format="%(message)s", level=logging.WARNING)
+layer = RedisChannelLayer(hosts=sys.argv[1:], capacity=1, prefix="test-%d:" % os.getpid(), expiry=1)
+layer.send("process!x", {})
+for _ in range(3):
+    try:
+        layer.send("process!x", {})
+    except layer.ChannelFull:
+        pass
+"""
+
+
+def test_what_was_refused_just_before_the_end_is_logged():
+    command = [sys.executable, "-W", "ignore", "-c", REFUSED_AT_THE_END, servers.plain()[0].url]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    lines = process.communicate()[1].decode("ascii").splitlines()
+    assert process.returncode == 0
+    assert [re.sub(r".*capacity 1\): |\. Its.*", "", line) for line in lines] == [
+        "refused 1 message in the last second", "refused 2 messages in the last second",
+    ]
 
 
 # Names of new channels.

@@ -1,6 +1,7 @@
 """Messages that were lost or refused: how they are logged, and counted."""
 from __future__ import unicode_literals
 
+import atexit
 import collections
 import logging
 import threading
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError
 from six.moves import _thread
 
 from ..server import scripts
+from ..server.forks import PerProcess
 from ..server.keys import ALL_CHANNELS
 
 logger = logging.getLogger(__name__)
@@ -16,10 +18,23 @@ logger = logging.getLogger(__name__)
 #: How often a loss is logged at most, in seconds.
 INTERVAL = 1.0
 
+#: How long the end of the process waits for each timer, in seconds: a log handler may hang.
+END_WITHIN = 0.5
+
+#: The ``Losses`` of this process that wait for their next report.
+_waiting = PerProcess(set, lambda made: None)
+
 FULL = (
     "Channel %%(channel)s is full (capacity %%(detail)s): %s in the last second. Its reader is too slow, or its "
     "capacity too small."
 )
+
+
+@atexit.register
+def end():
+    """Log what is left. Its threads are daemons; Python 2 would end them in the middle, and write to standard error."""
+    for losses in list(_waiting.get()):
+        losses.end()
 
 
 class Loss(collections.namedtuple(str("Loss"), "level line channel detail")):
@@ -65,6 +80,7 @@ class Losses(object):
         self._lock = threading.RLock()
         self._numbers = collections.Counter()
         self._timer = None
+        self._is_ending = False
 
     def add(self, losses):
         """Add ``losses``, {``Loss``: how many messages}."""
@@ -78,7 +94,11 @@ class Losses(object):
         """Log the losses, and again after the interval until there are no more."""
         with self._lock:
             numbers, self._numbers = self._numbers, collections.Counter()
-            self._timer = self._started_timer() if numbers else None
+            self._timer = self._started_timer() if numbers and not self._is_ending else None
+            if self._timer is not None:
+                _waiting.get().add(self)
+            else:
+                _waiting.get().discard(self)
         # Not under the lock: a log handler may send to a group.
         for loss, number in sorted(numbers.items()):
             loss.log(number)
@@ -92,6 +112,16 @@ class Losses(object):
         except (RuntimeError, _thread.error):  # the latter on Python 2, where it is another class
             return None
         return timer
+
+    def end(self):
+        """Log at once what is left, and from now on."""
+        with self._lock:
+            self._is_ending = True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+            timer.join(END_WITHIN)
+        self._report()
 
     def wait(self):
         """Return once everything is logged."""
