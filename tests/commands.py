@@ -1,4 +1,4 @@
-"""Runs ``asgi-redis`` as a process, and a site for it to look at."""
+"""Runs ``asgi-redis`` and other programs as processes, and a site to look at."""
 from __future__ import unicode_literals
 
 import collections
@@ -36,6 +36,14 @@ def start(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "asgi_redis"] + list(arguments), env=environ, close_fds=True,
         preexec_fn=from_a_terminal, **dict(streams, **options)
+    )
+
+
+def start_program(program, *arguments, **streams):
+    """Start the text ``program`` in a Python of its own, which finds the modules that this one finds, with streams."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program] + list(arguments), close_fds=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)), **streams
     )
 
 

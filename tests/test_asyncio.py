@@ -1,8 +1,6 @@
 """receive_async, from asyncio."""
 import asyncio
-import os
 import subprocess
-import sys
 import time
 
 import pytest
@@ -12,6 +10,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
+from .commands import start_program
 from .patience import AT_ONCE, LONG_WAIT, receive_within
 
 #: A program whose event loop ends in the turn in which a message arrives. A loop that runs ``until`` the end of a
@@ -214,10 +213,9 @@ def test_what_comes_once_the_loop_has_stopped_is_not_lost(layer):
 @pytest.mark.parametrize("end", ["until", "stop"])
 def test_what_comes_in_the_last_turn_of_the_loop_is_not_lost(end, make_layer):
     layer = make_layer(prefix="ending:", stats_prefix="asgi-meta:")
-    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", ENDING, layer.hosts[0], end], env=dict(
-        os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path),
-    ))
-    assert b"received" not in output
+    ending = start_program(ENDING, layer.hosts[0], end, stdout=subprocess.PIPE)
+    assert b"received" not in ending.communicate()[0]
+    assert ending.returncode == 0
     assert receive_within(layer, ["normal"]) == [("normal", {"n": 1})]
 
 

@@ -4,7 +4,6 @@ from __future__ import unicode_literals
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -17,6 +16,7 @@ from asgi_redis.server.waiting import Waiter
 from asgi_redis.tools.embedded import Server
 
 from . import servers
+from .commands import start_program
 from .patience import AT_ONCE, LONG_WAIT
 from .troubles import PATIENCE, interrupted_after, needs_timers
 
@@ -225,10 +225,8 @@ os._exit(0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
 def test_a_forked_child_keeps_no_socket_of_its_parents_waits_and_calls():
     with Server() as server:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", FORKS, server.url, str(server.process.pid)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True,
-            env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+        process = start_program(
+            FORKS, server.url, str(server.process.pid), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         timer = threading.Timer(2 * PATIENCE, process.kill)
         timer.start()

@@ -2,11 +2,9 @@
 from __future__ import unicode_literals
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -16,7 +14,7 @@ from asgi_redis.tools.embedded import free_port
 from asgi_redis.tools.messages import shown
 
 from . import servers
-from .commands import command, end, run, start
+from .commands import command, end, run, start, start_program
 from .conftest import needs_cluster
 from .terminals import Terminal
 from .troubles import Silent
@@ -77,10 +75,7 @@ sys.exit(__main__.main([]))
 
 
 def test_the_exit_status_is_that_of_the_signal_even_if_the_reader_is_gone():
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", ENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
-    )
+    process = start_program(ENDED, **dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE))
     process.stdout.close()
     process.stdin.close()
     assert process.stderr.read() == b""

@@ -5,7 +5,6 @@ import collections
 import logging
 import re
 import subprocess
-import sys
 import threading
 import time
 
@@ -15,7 +14,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.tools.embedded import Server
 
 from . import servers
-from .commands import ROOT
+from .commands import start_program
 from .patience import AT_ONCE, until
 
 
@@ -270,8 +269,7 @@ for _ in range(3):
 
 
 def test_what_was_refused_just_before_the_end_is_logged():
-    command = [sys.executable, "-W", "ignore", "-c", REFUSED_AT_THE_END, servers.plain()[0].url]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    process = start_program(REFUSED_AT_THE_END, servers.plain()[0].url, stderr=subprocess.PIPE)
     lines = process.communicate()[1].decode("ascii").splitlines()
     assert process.returncode == 0
     assert [re.sub(r".*capacity 1\): |\. Its.*", "", line) for line in lines] == [

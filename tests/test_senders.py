@@ -13,6 +13,7 @@ import pytest
 from asgi_redis import RedisChannelLayer
 
 from . import servers
+from .commands import start_program
 from .troubles import Gone, needs_timers
 
 #: Seconds that a program of these tests may take.
@@ -155,11 +156,9 @@ def layer(make_layer):
 
 def acknowledged(program, layer, by):
     """What ``program``, run by a Python of its own, was told is sent: a sorted list of (name, number)."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program] + servers.hosts(1, layer.prefix, layer.stats_prefix)
-        + [layer.prefix, layer.stats_prefix, by],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+    url, = servers.hosts(1, layer.prefix, layer.stats_prefix)
+    process = start_program(
+        program, url, layer.prefix, layer.stats_prefix, by, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     timer = threading.Timer(PATIENCE, process.kill)
     timer.start()

@@ -1,7 +1,6 @@
 """receive_twisted, in trial's test cases."""
 from __future__ import unicode_literals
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from twisted.trial import unittest
 from asgi_redis import RedisChannelLayer
 
 from . import servers
+from .commands import start_program
 from .faults.proxy import Delay, Proxy
 from .patience import AT_ONCE, LONG_WAIT, receive_within
 
@@ -65,10 +65,7 @@ reactor.run()
 
 
 def start(program, hosts):
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program] + hosts, stdout=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
-    )
+    return start_program(program, *hosts, stdout=subprocess.PIPE)
 
 
 def sleep(seconds):

@@ -3,10 +3,8 @@ from __future__ import unicode_literals
 
 import collections
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -17,6 +15,7 @@ from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer
 from asgi_redis.local import RedisLocalChannelLayer
 
 from . import servers
+from .commands import start_program
 from .patience import AT_ONCE
 from .test_blocking import wait_until_blocked
 from .troubles import interrupted_after
@@ -154,11 +153,8 @@ def test_no_wait_leaves_a_connection_behind(layer, wait):
 
 
 def test_ctrl_c_ends_the_wait_at_once(topology, layer):
-    arguments = [type(layer).__name__, json.dumps(topology.make.keywords["hosts"])]
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", RECEIVER] + arguments, stdout=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
-    )
+    hosts = json.dumps(topology.make.keywords["hosts"])
+    process = start_program(RECEIVER, type(layer).__name__, hosts, stdout=subprocess.PIPE)
     wait_until_blocked(layer, layer.ring_size)
     begun = time.time()
     process.send_signal(signal.SIGINT)
