@@ -2,6 +2,7 @@ from __future__ import unicode_literals
 
 import binascii
 import functools
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,9 @@ from asgi_redis.delivery.losses import Losses
 from asgi_redis.tools import embedded
 
 from . import acl, patience, record, servers
+
+# What was lost in the last second of the run is logged when pytest shows the log no more.
+logging.getLogger("asgi_redis").addHandler(logging.NullHandler())
 
 # Commands that tests start see this, too.
 if os.environ.get("ASGI_REDIS_TEST_SERVER") == "embedded":

@@ -118,7 +118,10 @@ def start_anew(start, stop):
 
 def is_in_sync(replica):
     """Whether ``replica`` has all that its master has; before that it can't take over."""
-    return redis.StrictRedis(port=replica.port).info("replication").get("master_link_status") == "up"
+    try:
+        return redis.StrictRedis(port=replica.port).info("replication").get("master_link_status") == "up"
+    except redis.ConnectionError:  # a Sentinel ends all connections of a server that it makes a replica
+        return False
 
 
 def agree(check, what):
