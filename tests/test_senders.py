@@ -244,3 +244,14 @@ def test_all_threads_of_a_forked_worker_send_at_once(layer, by):
     sent = acknowledged(FUTURE + THREADS + BEGIN + FORK + THREADS_OF_WORKERS + END, layer, by)
     assert len(sent) == 80
     check(sent, arrived(layer))
+
+
+def test_two_threads_of_a_forked_worker_may_leave_the_same_connection(layer):
+    layer.send("normal", {})
+    session, = layer._parts.shards[0]._sessions
+    opened = session.opened.redis_py._sock
+    for _ in range(2):
+        session.opened.redis_py._sock = opened  # which the second has read before the first removed it
+        session.opened.abandon()
+    assert session.opened.redis_py._sock is None
+    session.close()

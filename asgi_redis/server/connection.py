@@ -168,10 +168,13 @@ class Connection(object):
     def abandon(self):
         """In a forked child, close a connection of its parent. redis-py 2 would shut it down for the parent too."""
         opened, self.redis_py._sock = self.redis_py._sock, None
-        if opened is not None:  # another thread may be doing this too
+        if opened is not None:
             inner = getattr(opened, "_sock", opened)
             opened.close()
-            inner.close()  # Python 2 would keep it for a thread of the parent that was reading
+            try:
+                inner.close()  # Python 2 would keep it for a thread of the parent that was reading
+            except EnvironmentError:
+                pass  # another thread has done this, too
 
 
 def explained(error, doing):
