@@ -178,8 +178,8 @@ def run(program, *arguments):
         imports += "sys.argv = [argument.decode('ascii') for argument in sys.argv]\n"  # text, as the prefix must be
     imports += "from asgi_redis.local import RedisLocalChannelLayer\n"
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    # cryptography warns of Pythons that it drops, and on 3.6 msgpack makes Python warn.
-    warnings = ["-W", "error", "-W", "ignore:Python"] if sys.version_info >= (3, 7) else []
+    # cryptography warns of Pythons that it drops, on 3.6 msgpack makes Python warn, and redis-py 2 uses distutils.
+    warnings = ["-Werror", "-Wignore:Python", "-Wignore:distutils Version"] if sys.version_info >= (3, 7) else []
     subprocess.check_call([sys.executable] + warnings + ["-c", imports + program] + list(arguments), env=environment)
 
 
