@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 import pytest
 import redis
@@ -112,6 +113,26 @@ def test_what_comes_after_an_interrupted_wait_is_received(make_layer, monkeypatc
     found = receive_within(layer, names, count=len(names))
     assert sorted(channel for channel, _ in found) == sorted(names)
     assert layer.receive(names) == (None, None)
+
+
+def test_a_lock_that_an_interrupt_has_left_locked_does_not_stop_its_thread(make_layer):
+    """As one does that comes after a ``with`` block has ended, and before its lock is released."""
+    layer = make_layer()
+    layer.send("normal", {"n": 1})
+    found = []
+
+    def receive():
+        layer._parts.inbox._lock.acquire()
+        found.append(layer.receive(["normal"], block=True))
+        layer.blpop_timeout = 1
+        found.append(layer.receive(["normal"], block=True))
+        layer._parts.inbox._lock.release()
+
+    thread = threading.Thread(target=receive)
+    thread.daemon = True
+    thread.start()
+    thread.join(20)
+    assert found == [("normal", {"n": 1}), (None, None)]
 
 
 def interrupted_after_sending(place, call, act, error):

@@ -32,7 +32,9 @@ class Inbox(object):
     """Batches in memory, by queue, in the order of the queue. Thread-safe."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        #: Re-entrant: a signal handler that raises at the end of a ``with`` block leaves it locked by the main thread,
+        #: and one that receives may interrupt that while it holds it.
+        self._lock = threading.RLock()
         #: By queue. Each receive looks whether there are any.
         self.batches = {}
         self._waiters = set()
@@ -66,7 +68,7 @@ class Inbox(object):
                     self._waiters.discard(waiter)
 
     def _wake(self):
-        for waiter in self._waiters:
+        for waiter in list(self._waiters):
             waiter.wake()
 
     def holding(self, queues):
@@ -89,7 +91,7 @@ class Inbox(object):
 
     def _take(self, queue, unreadable):
         """Return (channel, message) from the head of ``queue``, or None; add (batch, error) to ``unreadable``."""
-        batches, found = self.batches[queue], None
+        batches, found = self.batches.get(queue), None
         while batches and not found:
             batch = batches[0]
             if batch.deadline >= monotonic():
@@ -99,10 +101,10 @@ class Inbox(object):
                     found = batch.names.popleft(), message
                 except Unreadable as error:
                     unreadable.append((batch, error))
-            if not found or not batch.names:
-                batches.popleft()
+            if (not found or not batch.names) and batch in batches:
+                batches.remove(batch)
         if not batches:
-            del self.batches[queue]
+            self.batches.pop(queue, None)
         return found
 
     def clear(self):
