@@ -226,7 +226,7 @@ def terminal():
         each.close()
 
 
-@pytest.mark.parametrize("columns", [20, 60, 120])
+@pytest.mark.parametrize("columns", [20, 60, 69, 70, 120])
 def test_a_bar_stays_on_its_line(demo, terminal, columns):
     pytest.importorskip("tqdm")
     shown = terminal(columns)

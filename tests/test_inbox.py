@@ -97,3 +97,19 @@ def test_a_reader_that_is_slow_to_wake_up_does_not_hold_up_others(inbox, put):
     thread.start()
     thread.join(AT_ONCE)
     assert not thread.is_alive()
+
+
+def test_a_lock_that_an_interrupt_has_left_locked_does_not_stop_its_thread(inbox):
+    """As one does that comes after a ``with`` block has ended, and before its lock is released."""
+    found = []
+
+    def wait():
+        inbox._lock.acquire()
+        with inbox.watched_by(Waiter()):
+            found.append(inbox.holding([QUEUE]))
+
+    thread = threading.Thread(target=wait)
+    thread.daemon = True
+    thread.start()
+    thread.join(20)
+    assert found == [set()]

@@ -277,6 +277,19 @@ def test_what_was_refused_just_before_the_end_is_logged():
     ]
 
 
+def test_what_is_refused_after_that_is_logged_at_once(make_layer, caplog):
+    layer = make_layer(capacity=1)
+    layer.send("process!x", {})
+    with caplog.at_level(logging.WARNING, "asgi_redis"):
+        for _ in range(3):
+            with pytest.raises(layer.ChannelFull):
+                layer.send("process!x", {})
+        layer._parts.losses.end()
+        with pytest.raises(layer.ChannelFull):
+            layer.send("process!x", {})
+    assert re.findall("refused ([0-9]+) ", caplog.text) == ["1", "2", "1"]
+
+
 # Names of new channels.
 
 

@@ -32,8 +32,7 @@ class Inbox(object):
     """Batches in memory, by queue, in the order of the queue. Thread-safe."""
 
     def __init__(self):
-        #: Re-entrant: a signal handler that raises at the end of a ``with`` block leaves it locked by the main thread,
-        #: and one that receives may interrupt that while it holds it.
+        #: Re-entrant: a signal handler that raises at the end of a ``with`` block leaves it locked by the main thread.
         self._lock = threading.RLock()
         #: By queue. Each receive looks whether there are any.
         self.batches = {}
@@ -68,7 +67,7 @@ class Inbox(object):
                     self._waiters.discard(waiter)
 
     def _wake(self):
-        for waiter in list(self._waiters):
+        for waiter in self._waiters:
             waiter.wake()
 
     def holding(self, queues):
@@ -91,7 +90,7 @@ class Inbox(object):
 
     def _take(self, queue, unreadable):
         """Return (channel, message) from the head of ``queue``, or None; add (batch, error) to ``unreadable``."""
-        batches, found = self.batches.get(queue), None
+        batches, found = self.batches[queue], None
         while batches and not found:
             batch = batches[0]
             if batch.deadline >= monotonic():
@@ -101,10 +100,10 @@ class Inbox(object):
                     found = batch.names.popleft(), message
                 except Unreadable as error:
                     unreadable.append((batch, error))
-            if (not found or not batch.names) and batch in batches:
-                batches.remove(batch)
+            if not found or not batch.names:
+                batches.popleft()
         if not batches:
-            self.batches.pop(queue, None)
+            del self.batches[queue]
         return found
 
     def clear(self):

@@ -5,6 +5,7 @@ import atexit
 import collections
 import logging
 import threading
+import weakref
 
 from redis.exceptions import RedisError
 from six.moves import _thread
@@ -21,8 +22,8 @@ INTERVAL = 1.0
 #: How long the end of the process waits for each timer, in seconds: a log handler may hang.
 END_WITHIN = 0.5
 
-#: The ``Losses`` of this process that wait for their next report.
-_waiting = PerProcess(set, lambda made: None)
+#: The ``Losses`` of this process.
+_made_here = PerProcess(weakref.WeakSet, lambda made: None)
 
 FULL = (
     "Channel %%(channel)s is full (capacity %%(detail)s): %s in the last second. Its reader is too slow, or its "
@@ -33,7 +34,7 @@ FULL = (
 @atexit.register
 def end():
     """Log what is left. Its threads are daemons; Python 2 would end them in the middle, and write to standard error."""
-    for losses in list(_waiting.get()):
+    for losses in list(_made_here.get()):
         losses.end()
 
 
@@ -81,6 +82,7 @@ class Losses(object):
         self._numbers = collections.Counter()
         self._timer = None
         self._is_ending = False
+        _made_here.get().add(self)
 
     def add(self, losses):
         """Add ``losses``, {``Loss``: how many messages}."""
@@ -95,10 +97,6 @@ class Losses(object):
         with self._lock:
             numbers, self._numbers = self._numbers, collections.Counter()
             self._timer = self._started_timer() if numbers and not self._is_ending else None
-            if self._timer is not None:
-                _waiting.get().add(self)
-            else:
-                _waiting.get().discard(self)
         # Not under the lock: a log handler may send to a group.
         for loss, number in sorted(numbers.items()):
             loss.log(number)
