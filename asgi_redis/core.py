@@ -34,7 +34,8 @@ from .server.clients import (
 from .server.forks import PerProcess
 from .server.keys import DEFAULT_PREFIX, DEFAULT_STATS_PREFIX, Keys
 from .server.options import check_options
-from .server.shard import OwnClient, Place, Shard, Shards, UnsupportedRedis  # noqa: F401, other code imports the last
+from .server.shard import OwnClient, Place, Shard, UnsupportedRedis  # noqa: F401, other code imports the last
+from .server.shards import Shards
 from .server.times import SOCKET_TIMEOUT
 from .server.urls import without_password
 from .server.waiting import abandon_waits
