@@ -121,11 +121,11 @@ def broadcasts_table(rows):
 
 
 ABOUT_HTTP = """\
-HTTP at a steady rate, through one Daphne and one worker, to a view that returns a line. A side that twice answers less
-than 95 % is not asked for more. Locust sends the requests, evenly spaced, on a connection for each request of a second.
-A time begins when its request was due, even if an earlier reply was slow and it was sent later (no "coordinated
-omission"), so above what a side can answer, times grow for as long as the turn lasts. Failed are requests that did not
-get the page, such as those that Daphne refuses because a channel is full.
+HTTP at a steady rate, through one Daphne and one worker, to a view that returns a line. A side that twice answers fewer
+than 95 % of the requests is not measured at higher rates. Locust sends the requests, evenly spaced, over as many
+connections as there are requests in a second. A time begins when its request was due, even if an earlier reply was slow
+and it was sent later (no "coordinated omission"), so above what a side can answer, times grow for as long as the turn
+lasts. Failed are requests that did not get the page, such as those that Daphne refuses because a channel is full.
 
 Daphne with release 1.4.3 looks for replies, and pauses for 50 ms if it finds none: that is most of the time of a page.
 With txredisapi it does not pause, but needs 13 ms or more for each reply, and so can't answer 100 requests a second."""
@@ -136,8 +136,8 @@ the broadcast, and ends when a client has read the message. So it includes the w
 client, which reads all sockets in one process. p50 and p99 are those of all messages that arrived; last is the median,
 over the broadcasts, of the time of the last message that arrived.
 
-The release drops the messages of a large broadcast that find 100 others waiting for Daphne. This project drops none.
-How soon the last socket has its message depends mostly on the time that Daphne and the client need for each."""
+Release 1.4.3 drops messages of a large broadcast once 100 are waiting for Daphne. This project drops none. How soon the
+last socket has its message depends mostly on the time that Daphne and the client need for each."""
 
 
 def text(results):

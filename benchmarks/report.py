@@ -62,10 +62,10 @@ def grid(head, rows):
 
 
 LEGEND = """\
-Microseconds a call: of what the row is compared with / of this project. Sides take turns; each figure is the best of
-all rounds. Except for HTTP, client and server share one processor. Of a ratio: >= says how many times faster this
-project is, <= how many times as much it takes. For HTTP, client CPU is that of Daphne and the worker together, or of
-one of them."""
+Microseconds per call: the side it is compared with / this project. Sides take turns; each figure is the best of all
+rounds. Except for HTTP, client and server share one processor. "wanted": >= 2 means at least twice as fast, <= 2 at
+most twice the cost. For HTTP, client CPU is that of Daphne and the worker together, or of one of them, and the 1.4.3
+site has txredisapi; without it, its Daphne polls. ad3bcca is an earlier commit of this project."""
 
 
 def requests_a_second(results):

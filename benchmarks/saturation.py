@@ -167,16 +167,16 @@ def overload_table(found):
 ABOUT_PROCESSES = """\
 Where the limit of a site is: HTTP as fast as it goes, through one Daphne, workers (``runworker --threads``) and one
 Redis, on the stack of release 1.4.3's sites. 100 % is one processor. A process that uses nearly that is the limit. If
-there is none, but together they use all processors, the machine is. Threads of a worker share one processor, so they
-only help views that wait."""
+no single process does, but together they use all processors, the limit is the machine. Threads of a worker share one
+processor, so they only help views that wait."""
 
 ABOUT_SHARDS = """\
-What more servers bring: {processes} processes send to one channel as fast as they can, and {processes} receive, on the
-newest stack. The servers share the processors with these processes, so their CPU time says more than the speed:
-microseconds a message, of the busiest server, and of all of them together. The last column is what the busiest server's
-time would allow if each server had a processor of its own. Readers wait on all servers. So a second server does not
-take half of the work from the first, and all together work more for a message than one alone: add a server only if
-Redis is the limit."""
+What adding servers gains: {processes} processes send to one channel as fast as they can, and {processes} receive, on
+the newest stack. The servers share the processors with these processes, so their CPU time says more than the speed:
+microseconds per message, of the busiest server, and of all of them together. The last column is what the busiest
+server's time would allow if each server had a processor of its own. Readers wait on all servers. So a second server
+does not take half of the work from the first, and all together work more for a message than one alone: add a server
+only if Redis is the limit."""
 
 ABOUT_OVERLOAD = """\
 Overload: two processes send to a channel with a capacity of {capacity}, and two receive, which work {service:g} ms on

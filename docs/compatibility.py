@@ -15,9 +15,9 @@ PAGE = """\
 Compatibility
 =============
 
-What the tests were last run with. ``docs/compatibility.py`` makes this page of what the environments of tox recorded
-while they ran. "Skipped" tests are of what a version lacks: Redis Cluster before redis-py 4.1, async functions on
-Python 2.
+These are the versions with which the tests were last run. ``docs/compatibility.py`` generates this page from the
+records of the environments of tox. Skipped tests are for what a version lacks, such as Redis Cluster before redis-py
+4.1, or async functions on Python 2.
 
 The test suite
 --------------
@@ -31,10 +31,10 @@ A Channels site
 
 A site on Daphne with workers: pages, WebSockets, broadcasts, and outages of Redis.
 
-Before Channels 1.1.3, ``enforce_ordering`` fails, with this release as with 1.4: it receives on a name that both
-refuse. The rest of Channels 1.0.3 works. Daphne must be 1.2 or newer: Daphne 1.0 asks for new channels of a form that
-both refuse. Channels 1.0 does not keep pip from installing asgiref 2 or later, which it can't run with:
-``pip install "asgiref<2"`` helps.
+Before Channels 1.1.3, ``enforce_ordering`` fails, with this release as with 1.4: it receives on a channel whose name
+both releases refuse. The rest of Channels 1.0.3 works. Daphne must be 1.2 or newer: Daphne 1.0 asks for new channels in
+a form that neither release accepts. Channels 1.0 does not keep pip from installing asgiref 2 or later, which it can't
+run with: ``pip install "asgiref<2"`` helps.
 
 {sites}
 """
