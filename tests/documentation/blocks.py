@@ -18,7 +18,7 @@ DOCUMENTS = ["README.rst", "CONTRIBUTING.rst", "SECURITY.rst", "examples/chat/RE
 TABLE = {
     "README.rst": {
         "See it work": ["installation"],
-        "Use it": ["installation", "settings", "python"],
+        "Use it": ["installation", "settings", "command", "python"],
     },
     "CONTRIBUTING.rst": {"Set-up": ["set-up"], "Tests": ["tox"], "Releasing": ["release"]},
     "SECURITY.rst": {"What is protected": ["settings"]},
@@ -50,7 +50,7 @@ TABLE = {
     },
     "docs/operating.rst": {
         "Is everything as it should be?": ["command"],
-        "What is it doing?": ["command"],
+        "What is the layer doing?": ["command"],
         "What to alert on": ["crontab", "alerts"],
     },
     "docs/options.rst": {

@@ -34,7 +34,8 @@ def run(project, command):
 
 @pytest.mark.parametrize("block", of_kind("command"), ids=name_of)
 def test_blocks(project, block):
-    run(project, commands_of(block.text))
+    for command in commands_of(block.text).splitlines():
+        run(project, command)
 
 
 def inline_commands():

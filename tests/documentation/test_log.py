@@ -83,7 +83,7 @@ def fill_channels(log):
     with Server() as server:
         layer = RedisChannelLayer(hosts=[server.url], capacity=1)
         fail(layer.send, "http.request", {})
-        layer.group_add("room", "websocket.send")
+        layer.group_add("room", "daphne.response.abc!1")
         for _ in range(2):
             layer.send_group("room", {})
         log.wait_for("dropped 1 group message")
