@@ -15,6 +15,7 @@ import pytest
 from asgi_redis import RedisChannelLayer, __version__
 from asgi_redis.tools.demo import progress
 from asgi_redis.tools.embedded import Server, free_port
+from asgi_redis.tools.signals import Signals, Stopped
 
 from . import servers
 from .terminals import Terminal, from_a_terminal
@@ -362,8 +363,36 @@ def test_the_end_of_its_terminal_ends_it(demo, terminal):
     run.introduction = shown.text
     os.close(shown.ours)
     shown.ours = os.open(os.devnull, os.O_RDONLY)
-    assert run.process.wait() == 128 + signal.SIGHUP
+    # It may write there before the signal reaches it.
+    assert run.process.wait() in (128 + signal.SIGHUP, 128 + signal.SIGPIPE)
     eventually(lambda: all(is_gone(pid) for pid in run.pids))
+
+
+@pytest.fixture
+def signals():
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    yield Signals()
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def test_a_signal_waits_until_the_bar_is_made(monkeypatch, signals):
+    made = []
+
+    class Bar(object):
+        set_lock = staticmethod(lambda lock: None)
+
+        def __init__(self, **options):
+            os.kill(os.getpid(), signal.SIGHUP)
+            eventually(lambda: signals.caught)
+            made.append(self)
+
+    monkeypatch.setattr(progress, "tqdm", Bar)
+    screen = collections.namedtuple("Screen", "is_terminal signals")(True, signals)
+    with pytest.raises(Stopped), signals.raised():
+        progress.make_progress(screen, "requests", 20)
+    assert made
 
 
 def test_workers_end_when_the_front_is_killed(demo, on_server):

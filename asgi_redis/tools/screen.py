@@ -66,7 +66,7 @@ class Screen(object):
         self.is_terminal = sys.stdout.isatty()
         #: https://no-color.org
         self._is_coloured = self.is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        self._signals = signals
+        self.signals = signals
 
     @property
     def columns(self):
@@ -131,4 +131,4 @@ class Screen(object):
             if error.errno not in (errno.EPIPE, errno.EIO):
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
-            self._signals.catch(signal.SIGPIPE)
+            self.signals.catch(signal.SIGPIPE)

@@ -47,6 +47,18 @@ class Signals(object):
         finally:
             self.raising = False
 
+    @contextlib.contextmanager
+    def held(self):
+        """Inside ``raised()``: let signals wait until the end of this block."""
+        raising, self.raising = self.raising, False
+        try:
+            yield
+        finally:
+            self.raising = raising
+        if self.raising and self.caught:
+            self.raising = False
+            raise Stopped(self.caught)
+
     def ignore(self):
         """Ignore signals from now on. A recorded one would still interrupt system calls on Python 2."""
         for number in self.numbers:

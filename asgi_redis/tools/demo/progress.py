@@ -25,7 +25,8 @@ def make_progress(screen, name, total):
     # tqdm's defaults, a thread and a semaphore for several processes, serve programs that tick rarely or share bars.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
-    return tqdm(total=total, desc="  " + name, unit=" msg", file=screen, ascii=True, dynamic_ncols=True)
+    with screen.signals.held():  # of a bar that is half made, tqdm's finalizer fails
+        return tqdm(total=total, desc="  " + name, unit=" msg", file=screen, ascii=True, dynamic_ncols=True)
 
 
 class Lines(object):
