@@ -15,6 +15,7 @@ from asgi_redis.tools.stats.collect import collect
 
 from . import acl, servers
 from .patience import AT_ONCE, LONG_WAIT
+from .servers import eventually
 from .test_blocking import Reader
 
 pytestmark = pytest.mark.skipif(REDIS_PY < (3, 4), reason="redis-py before 3.4 knows no users")
@@ -95,7 +96,7 @@ def repairs(layer):
     layer.send("reader?x", {"n": 2})
     entry = pops.start(shard, queue_keys, 5)
     assert pops.result(entry)
-    pops.leave(entry)
+    pops.leave([entry])
     pops._add(OpenPop(shard, queue_keys, 0))
     pops.settle(shard)
     assert layer.receive(["reader?x"], block=True) == ("reader?x", {"n": 2})
@@ -199,6 +200,24 @@ def stats(layer):
     found = collect(layer)
     assert not any("error" in shard for shard in found["shards"])
     return found
+
+
+def test_a_wait_that_the_user_must_not_end_is_given_up(make_user):
+    """It ends by a push to a list of its own. If it went on, the server would give it the next message."""
+    layer = make_user(without(acl.words(), "+lpush"))
+    layer.blpop_timeout = LONG_WAIT
+    hosts = [server.url for server in servers.plain(2)]
+    sender = RedisChannelLayer(hosts=hosts, prefix=PREFIXES[0], stats_prefix=PREFIXES[1])
+    clients = [servers.client_of(layer, index) for index in range(2)]
+    reader = Reader(layer, ["normal"])
+    eventually(lambda: all(client.info("clients")["blocked_clients"] for client in clients), "it waits")
+    begun = time.time()
+    sender.send("normal", {"n": 1})
+    reader.join()
+    assert reader.found == ("normal", {"n": 1})
+    layer.receive(["normal"])
+    eventually(lambda: not any(client.info("clients")["blocked_clients"] for client in clients), "nobody waits")
+    assert time.time() - begun < AT_ONCE
 
 
 def test_stats_needs_one_more(make_user):

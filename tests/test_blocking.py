@@ -12,12 +12,13 @@ import redis
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.delivery import pops
 from asgi_redis.server.waiting import Waiter
 from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .commands import start_program
-from .patience import AT_ONCE, LONG_WAIT
+from .patience import AT_ONCE, LONG_WAIT, clock_of
 from .troubles import PATIENCE, interrupted_after, needs_timers
 
 
@@ -65,6 +66,20 @@ def test_a_blocking_receive_gets_a_message_when_it_comes(make_layer, shards, cha
     reader.join()
     assert reader.found == (channel, {"n": 1})
     assert reader.took < AT_ONCE
+
+
+def test_a_process_that_was_stopped_goes_on_where_its_threads_waited(make_layer, monkeypatch):
+    """As by Ctrl-Z, or docker pause: one thread runs first, and finds that the others' waits should have ended."""
+    layer = make_layer()
+    layer.blpop_timeout = LONG_WAIT
+    reader = Reader(layer, ["normal"])
+    wait_until_blocked(layer, 1)
+    let_pass = clock_of(pops, monkeypatch)
+    let_pass(2 * LONG_WAIT)
+    assert layer.receive(["other"]) == (None, None)
+    layer.send("normal", {"n": 1})
+    reader.join()
+    assert (reader.found, reader.error) == (("normal", {"n": 1}), None)
 
 
 def test_it_waits_on_all_shards_at_once(three):

@@ -1,8 +1,10 @@
 """Messages that may have left their queue without being received, and how they are put back."""
 from __future__ import unicode_literals
 
+import collections
 import logging
 import math
+import threading
 
 from redis.exceptions import RedisError
 
@@ -34,17 +36,23 @@ class OpenPop(object):
         self.popped = None
         #: (session key, number) of a receive whose reply was lost, or None for a blocking pop.
         self.call = None
-        #: True while a thread works with it.
+        #: True while a thread, the owner, works with it.
         self.in_use = False
-        #: {(place of the queue, message key): when it was first found to be missing}.
+        self.owner = threading.current_thread()
+        #: {(place of the queue, message key): when it was first found to be missing}, the latest message first.
         self.missing = {}
         #: When it is checked next, and when it was first checked after ``until`` with nothing missing.
         self.due = 0
         self.quiet_since = None
 
     def is_due(self, now):
-        # A thread that was interrupted twice may have left ``in_use`` behind.
-        return now >= self.due and (not self.in_use or now > self.until + times.GRACE)
+        return now >= self.due and (not self.in_use or self._was_left_behind(now))
+
+    def _was_left_behind(self, now):
+        """Return True if the owner was interrupted twice, and so left ``in_use`` behind."""
+        # Not if it is only late: the whole process may have been stopped, and go on now.
+        is_left = self.owner is threading.current_thread() or not self.owner.is_alive()
+        return is_left and now > self.until + times.GRACE
 
 
 class OpenPops(object):
@@ -86,7 +94,7 @@ class OpenPops(object):
             entry.blocking.start()
         except BaseException as error:
             shard.place.follow(error)
-            self.leave(entry)
+            self.leave([entry])
             raise
         return entry
 
@@ -99,7 +107,7 @@ class OpenPops(object):
         entry.call = session_key, number
         self._add(entry)
         if not isinstance(error, RedisError):  # if it is an interrupt by a signal to end, there is no later
-            self.leave(entry)
+            self.leave([entry])
 
     def _add(self, entry):
         self.entries[id(entry)] = entry
@@ -123,15 +131,18 @@ class OpenPops(object):
             self.strike_out(entry)
         return popped
 
-    def leave(self, entry):
-        """End the work with ``entry`` in any state. What can't be put back now is put back later."""
+    def leave(self, entries):
+        """End the work with ``entries`` in any state. What can't be put back now is put back later."""
         try:
-            if id(entry) in self.entries:
-                self._settle(entry)
-        except RedisError:
-            pass  # it stays, and is settled once the shard is available
+            for entry in entries:
+                try:
+                    if id(entry) in self.entries:
+                        self._settle(entry)
+                except RedisError:
+                    pass  # it stays, and is settled once the shard is available
         finally:
-            entry.in_use = False
+            for entry in entries:
+                entry.in_use = False
 
     # Putting back.
 
@@ -155,6 +166,8 @@ class OpenPops(object):
                             if shard.breaker.error is None:
                                 shard.breaker.failed(error)  # only calls that are repeated do that themselves
                             raise
+                        if entry.blocking is not None:
+                            entry.blocking.close()
                         self.strike_out(entry)
                         logger.error("%s can't put messages back: %s", shard, error, extra=shard.log_attributes)
         finally:
@@ -177,8 +190,9 @@ class OpenPops(object):
             self.strike_out(entry)
             return
         now = monotonic()
-        entry.missing = dict.fromkeys(missing, now)
-        entry.missing.update(unconfirmed)
+        missing = collections.OrderedDict.fromkeys(missing, now)
+        missing.update(unconfirmed)
+        entry.missing = missing  # as a whole: another thread may be reading it
         entry.due = now + times.MISSING_FOR
         if now < entry.until or entry.missing:
             entry.quiet_since = None
@@ -221,7 +235,7 @@ class OpenPops(object):
         new_key = keys.prefix + random_name(32).encode("ascii")
         single_reader = "".join("01"[is_single_reader(key[len(keys.prefix):])] for key in entry.queue_keys)
         arguments = [len(entry.queue_keys), keys.queue_ms, number, keys.session_ms, new_key, single_reader]
-        for place, message_key in reversed(confirmed):
+        for place, message_key in confirmed:
             arguments += [place, message_key]
         script_keys = entry.queue_keys + ([session_key] if entry.call else [])
         reply = shard.run(scripts.put_back, script_keys, arguments)

@@ -404,8 +404,7 @@ class Receiver(object):
             plan.pause = 0
             return self._read(plan, first) if first else None
         finally:
-            for entry in entries:
-                self._pops.leave(entry)
+            self._pops.leave(entries)
 
     def _first(self, entries, waiter, until, deadline):
         """Return the first of ``entries`` that has popped something, or None."""
