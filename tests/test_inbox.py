@@ -35,7 +35,7 @@ def put(inbox, dropped):
                 raise Unreadable(BadMessage("batch %d" % batch))
             return {"batch": batch}
 
-        inbox.put(QUEUE, names, copy, seconds, lambda number, error: dropped.append((number, error.reason)))
+        inbox.put(QUEUE, names, copy, seconds, lambda number, error: dropped.append((number, error.reason)), batch)
 
     return put
 
@@ -76,12 +76,19 @@ def test_a_message_that_is_put_back_goes_before_all_batches(inbox, put):
     assert take_all(inbox) == [("process!a", 1), ("process!b", 1), ("process!a", 2)]
 
 
+def test_a_batch_that_an_interrupt_has_left_without_names_is_skipped(inbox, put):
+    put(1, ["process!a"])
+    put(2, ["process!a"])
+    inbox.batches[QUEUE][0].names.clear()
+    assert take_all(inbox) == [("process!a", 2)]
+
+
 def test_a_dropped_batch_is_reported_when_others_may_use_the_inbox_again(inbox):
     def copy():
         raise Unreadable(BadMessage("bad"))
 
     taken = []
-    inbox.put(QUEUE, ["process!a"], copy, 60, lambda number, error: taken.append(inbox.take([QUEUE])))
+    inbox.put(QUEUE, ["process!a"], copy, 60, lambda number, error: taken.append(inbox.take([QUEUE])), 1)
     assert inbox.take([QUEUE]) is None
     assert taken == [None]
 

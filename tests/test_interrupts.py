@@ -208,7 +208,24 @@ def test_what_a_pop_had_read_before_an_interrupt_is_back_at_once(make_layer, err
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
-def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_layer, error):
+def test_what_was_read_before_an_interrupt_is_back_at_once(make_layer, error):
+    layer, other = make_layer(), make_layer()
+    other.send("normal", {"n": 1})
+    layer.receive(["other"])  # connected
+
+    def look(frame, event, _):
+        if event == "return" and frame.f_code.co_name == "ask" and is_in(LOOK, frame):
+            if frame.f_globals["__name__"] == "asgi_redis.server.shard":
+                sys.setprofile(None)
+                raise error()
+
+    with profiled(look), pytest.raises(error):
+        layer.receive(["normal"])
+    assert other.receive(["normal"]) == ("normal", {"n": 1})
+
+
+@pytest.mark.parametrize("place", [("call", "_wake"), ("return", "put"), ("return", "_keep")], ids=lambda place: place[1])
+def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_layer, error, place):
     layer = make_layer()
     layer.receive(["process!"])
     names = ["process!a", "process!b", "process!c"]
@@ -217,7 +234,7 @@ def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_lay
     layer.send_group("crowd", {"n": 1})
 
     def look(frame, event, _):
-        if event == "call" and is_in(("asgi_redis.delivery.inbox", "_wake"), frame):
+        if (event, frame.f_code.co_name) == place and is_in(LOOK, frame):
             sys.setprofile(None)
             raise error()
 

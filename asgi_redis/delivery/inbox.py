@@ -16,16 +16,18 @@ class Batch(object):
 
     ``names``: the channels that have not got it yet. ``copy()``: returns a copy of the message, or raises
     Unreadable if that can't be made any more; then ``drop(number, error)`` is called with the number of names and that
-    error, not under the lock. ``deadline``: when the batch expires, by ``monotonic``.
+    error, not under the lock. ``deadline``: when the batch expires, by ``monotonic``. ``call``: of what call it is the
+    reply, by which ``remove`` finds it.
     """
 
-    __slots__ = ("names", "copy", "deadline", "drop")
+    __slots__ = ("names", "copy", "deadline", "drop", "call")
 
-    def __init__(self, names, copy, deadline, drop):
+    def __init__(self, names, copy, deadline, drop, call=None):
         self.names = collections.deque(names)
         self.copy = copy
         self.deadline = deadline
         self.drop = drop
+        self.call = call
 
 
 class Inbox(object):
@@ -38,12 +40,20 @@ class Inbox(object):
         self.batches = {}
         self._waiters = set()
 
-    def put(self, queue, names, copy, seconds, drop):
+    def put(self, queue, names, copy, seconds, drop, call):
         """Add a batch, which lives for ``seconds``, at the end of ``queue``. The others: see ``Batch``."""
         with self._lock:
-            # Woken readers need the lock. An interrupt after the batch was added would also put it back into Redis.
+            self._queue(queue).append(Batch(names, copy, monotonic() + seconds, drop, call))
             self._wake()
-            self._queue(queue).append(Batch(names, copy, monotonic() + seconds, drop))
+
+    def remove(self, call):
+        """Remove what ``call`` has added, if anything: it was interrupted, and its message goes back into Redis."""
+        with self._lock:
+            for queue, batches in list(self.batches.items()):
+                for batch in [batch for batch in batches if batch.call == call]:
+                    batches.remove(batch)
+                if not batches:
+                    del self.batches[queue]
 
     def put_back(self, queue, name, message, seconds):
         """Add a message that was taken, but not handed out, at the head of ``queue``."""
@@ -93,7 +103,7 @@ class Inbox(object):
         batches, found = self.batches[queue], None
         while batches and not found:
             batch = batches[0]
-            if batch.deadline >= monotonic():
+            if batch.names and batch.deadline >= monotonic():  # an interrupt may have left one without names
                 # The name is removed only after the message was made: an interrupt in between loses nothing.
                 try:
                     message = batch.copy()

@@ -257,7 +257,8 @@ class Receiver(object):
                 found = self._open(shard, session, queues[place], body)
         except BaseException as error:
             part.announce_at = 0  # it may not have been announced
-            if reply is None and not session.sent:
+            # An interrupt may have come when the reply was read, but not returned: then there is a connection.
+            if reply is None and not session.sent and (session.connection is None or isinstance(error, RedisError)):
                 shard.give_back(session)
             else:
                 self._retire(shard, session, queues, number, error)
@@ -282,6 +283,8 @@ class Receiver(object):
         the session's next call, so there must be none.
         """
         try:
+            if self._inbox.batches:
+                self._inbox.remove((session.key, session.number))
             keys = [shard.keys.queue(queue) for queue in queues]
             self._pops.lost_call(shard, keys, session.key, number, error)
         finally:
@@ -315,7 +318,7 @@ class Receiver(object):
         if left > 0:  # it is negative if the message has just expired
             self._inbox.put(
                 queue, names, lambda: made(copy), left / 1000.0,
-                lambda number, error: self._drop(shard, queue, number, error),
+                lambda number, error: self._drop(shard, queue, number, error), (session.key, session.number),
             )
 
     def _drop(self, shard, queue, number, unreadable):
