@@ -23,6 +23,17 @@ def check_positive(name, value, least=0):
         raise ValueError("%s must be a positive number, at least %s, not %r." % (name, least, value))
 
 
+def check_capacities(name, value):
+    """Raise TypeError or ValueError if ``value`` is not a dict of numbers by text or compiled regular expression."""
+    if not hasattr(value, "items"):
+        raise TypeError("%s must be a dict, not %s." % (name, type(value).__name__))
+    for pattern, capacity in value.items():
+        if not isinstance(pattern, six.string_types) and not hasattr(pattern, "match"):
+            raise TypeError("The keys of %s must be text or compiled regular expressions, not %r." % (name, pattern))
+        if capacity != 0 or isinstance(capacity, bool):
+            check_positive("The capacity in %s of %r" % (name, pattern), capacity)
+
+
 def check_address(what, value):
     """
     Return ``value``, a (host, port) pair, with a whole number as port. ValueError otherwise, without the value, which

@@ -9,7 +9,7 @@ import six
 from redis.exceptions import RedisError
 
 from .base_layer import BaseChannelLayer
-from .checks import check_address, check_list, check_positive, check_text
+from .checks import check_address, check_capacities, check_list, check_positive, check_text
 from .codec import Codec, make_fernet
 from .delivery import statistics
 from .delivery.background import BACKGROUND_EXTENSIONS, Background
@@ -146,6 +146,7 @@ class BaseRedisChannelLayer(Names, BaseChannelLayer):
         check_positive("expiry", expiry, least=0.001)
         check_positive("group_expiry", group_expiry)
         check_positive("capacity", capacity)
+        check_capacities("channel_capacity", channel_capacity or {})
         if reconnect_timeout is not None:
             check_positive("reconnect_timeout", reconnect_timeout)
         check_positive("max_message_size", LARGEST_BODY if max_message_size is None else max_message_size)
