@@ -72,8 +72,9 @@ def send_to_one(layer):
     layer.send("normal", {})
 
 
+@pytest.mark.parametrize("capacity", [100, 2], ids=["free", "full"])
 @pytest.mark.parametrize("send", [send_to_one, send_to_two])
-def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypatch, send):
+def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypatch, send, capacity):
     for channel in ("normal", "other"):
         layer.group_add("crowd", channel)
     send(layer)
@@ -83,5 +84,9 @@ def test_the_lives_of_counters_are_renewed_once_a_minute(layer, client, monkeypa
     assert client.ttl(counter) <= 1000
     now = times.monotonic()
     monkeypatch.setattr(times, "monotonic", lambda: now + 61)
-    send(layer)
+    layer.capacity = capacity
+    try:
+        send(layer)
+    except layer.ChannelFull:
+        assert capacity == 2
     assert client.ttl(counter) > 3500

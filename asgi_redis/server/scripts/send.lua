@@ -54,6 +54,9 @@ if length > tonumber(ARGV[2]) then
         call('INCR', channel_key)
         call('INCR', all_key)
         renew(channel_key, all_key)
+        if ARGV[7] == '1' then
+            renew(KEYS[2], KEYS[3])
+        end
     end
     return 0
 end

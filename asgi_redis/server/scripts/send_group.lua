@@ -45,9 +45,13 @@ local name_begins = #ARGV[8] + 1
 local function put(place, capacity, body, channels)
     local queue = KEYS[place + 2]
     local message = ARGV[2] .. string.format('%012d', first + place - 1)
+    local counter = ARGV[9] .. string.sub(queue, name_begins) .. ':messages_count'
     local length = call('RPUSH', queue, message)
     if length > capacity then
         call('LTRIM', queue, 0, -2)
+        if renew then
+            call('EXPIRE', counter, ARGV[6])
+        end
         return false
     end
     call('SET', message, body, 'PX', ARGV[3])
@@ -58,7 +62,6 @@ local function put(place, capacity, body, channels)
         end
         call('PEXPIRE', queue .. '#noted', ARGV[4])
     end
-    local counter = ARGV[9] .. string.sub(queue, name_begins) .. ':messages_count'
     if call('INCRBY', counter, channels) == channels or renew then
         call('EXPIRE', counter, ARGV[6])
     end
