@@ -121,8 +121,9 @@ class Keys(object):
         self.message_ms = int(expiry * 1000)
         #: A queue outlives its last message; otherwise the message's key could be lost before the message expires.
         self.queue_ms = self.message_ms + 1000
-        #: The message that a session took last must not outlive the session's number.
-        self.session_ms = max(SHORTEST_SESSION_MS, self.message_ms + 60000)
+        #: The message that a session took last must not outlive the session's number, of whose life at least three
+        #: quarters are left.
+        self.session_ms = max(SHORTEST_SESSION_MS, self.message_ms * 3 // 2)
 
     def kinds(self, key):
         """Return the kinds of keys of this shard, as ``flush.lua`` takes them, that have names like ``key``: a list."""
