@@ -187,14 +187,14 @@ class Codec(object):
     def _distrust(self, body):
         """Return the exception for a body that can't be decrypted."""
         if not body.startswith(TOKEN):
-            return WrongKeys("it is not encrypted, but this process has keys")
+            return WrongKeys("not encrypted, but this process has keys")
         try:
             self.crypter.decrypt(body)  # of any age
         except InvalidToken:
-            return WrongKeys("it is encrypted with a key that this process does not have, or was changed on the way")
+            return WrongKeys("encrypted with a key that this process does not have, or changed on the way")
         age = time.time() - encrypted_at(body)
         return BadMessage(
-            "by the clocks it was sent %d seconds %s, longer than a message lives: the clocks of the machines differ"
+            "by the clocks, sent %d seconds %s, longer than a message lives: the clocks of the machines differ"
             % (abs(age), "ago" if age > 0 else "from now")
         )
 
@@ -204,10 +204,10 @@ class Codec(object):
             message = unpackb(body)
         except MSGPACK_ERRORS as error:
             if self.crypter is None and body.startswith(TOKEN):
-                raise WrongKeys("it is encrypted, but this process has no keys")
-            six.raise_from(BadMessage("it is not msgpack (%s)" % type(error).__name__), None)
+                raise WrongKeys("encrypted, but this process has no keys")
+            six.raise_from(BadMessage("not msgpack (%s)" % type(error).__name__), None)
         if not isinstance(message, dict):
-            raise BadMessage("it is a %s, not a map" % type(message).__name__)
+            raise BadMessage("a %s, not a map" % type(message).__name__)
         return message
 
 

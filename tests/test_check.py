@@ -341,7 +341,7 @@ def test_a_wrong_key(site):
     result = check_messages_of(site, ["first"], ["second"])
     assert result.status == 2
     level, text = one(result, "messages")
-    assert level == "ERROR" and text.startswith("1 of 1: it is encrypted with a key that this process does not have")
+    assert level == "ERROR" and text.startswith("1 of 1: encrypted with a key that this process does not have")
 
 
 def test_no_key(site):

@@ -171,7 +171,7 @@ def test_receive_tells_of_a_message_that_it_drops(layer, target):
     ).send("normal", {"text": SECRET})
     result = run("receive", "normal", *target)
     assert result.status == 1
-    assert re.match(r"Dropped 1 message on normal .*: it is encrypted.*\n", result.err)
+    assert re.match(r"Dropped 1 message on normal .*: encrypted.*\n", result.err)
     assert SECRET not in result.err
 
 

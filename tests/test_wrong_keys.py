@@ -48,9 +48,9 @@ def short_pause(monkeypatch):
 
 
 @pytest.mark.parametrize("reader, writer, reason", [
-    (None, ["key"], "it is encrypted, but this process has no keys"),
-    (["other", "third"], ["key"], "it is encrypted with a key that this process does not have"),
-    (["key"], None, "it is not encrypted, but this process has keys"),
+    (None, ["key"], "encrypted, but this process has no keys"),
+    (["other", "third"], ["key"], "encrypted with a key that this process does not have"),
+    (["key"], None, "not encrypted, but this process has keys"),
 ])
 def test_the_log_tells_the_reasons_apart(make_layer, caplog, reader, writer, reason):
     make_layer(symmetric_encryption_keys=writer).send("normal", {"s3cr3t": 1})

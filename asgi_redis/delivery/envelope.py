@@ -122,7 +122,7 @@ class Envelope(object):
             return (queue,), message
         names = names if isinstance(names, list) else [names]
         if not names or not all([is_for(name, queue) for name in names]):
-            raise BadMessage("it is for another channel")
+            raise BadMessage("for another channel")
         return names, message
 
     def copier(self, message):
