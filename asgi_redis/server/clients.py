@@ -1,4 +1,4 @@
-"""redis-py: its clients and errors. All differences between its versions are dealt with here."""
+"""redis-py: its clients and errors. Most differences between its versions are dealt with here."""
 from __future__ import unicode_literals
 
 import re

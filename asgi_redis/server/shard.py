@@ -125,7 +125,7 @@ class Shard(object):
 
     def _take_session(self):
         try:
-            # The next call's number is higher, so a call that got no reply does nothing if it arrives late.
+            # Once the script of the next call has stored its number, one that got no reply does nothing if it is late.
             return (self._unanswered or self._free).pop()
         except IndexError:
             return self._new_session()

@@ -1,4 +1,4 @@
--- Record that a process receives here, and return nothing.
+-- Record that a process receives here.
 --
 -- KEYS   1 list of the processes       2 record of this one
 -- ARGV   1 its name    2 now, s since the epoch    3 the record    4 its life, s
