@@ -146,6 +146,9 @@ def is_in(place, frame):
 LOOK, WAIT = ("asgi_redis.delivery.receiver", "_ask"), ("asgi_redis.server.waiting", "start")
 RESULT = "asgi_redis.delivery.pops", "result"
 
+#: Where it ends the wait.
+CLEAN_UP = "asgi_redis.delivery.receiver", "_wait"
+
 
 # A process that is told to end has no time to look for them later.
 
@@ -224,8 +227,25 @@ def test_what_was_read_before_an_interrupt_is_back_at_once(make_layer, error):
     assert other.receive(["normal"]) == ("normal", {"n": 1})
 
 
-@pytest.mark.parametrize("place", [("call", "_wake"), ("return", "put"), ("return", "_keep")], ids=lambda place: place[1])
-def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_layer, error, place):
+@pytest.mark.parametrize("count, place", [(1, "__exit__"), (2, "_end")], ids=["closing", "ending the other pop"])
+def test_what_was_popped_before_an_interrupted_clean_up_is_back_at_once(make_layer, error, count, place):
+    layer, other = make_layer(count), make_layer(count)
+    layer.receive(["normal"])  # connected
+
+    def look(frame, event, function):
+        if event == "c_return" and function.__name__ == "send" and is_in(WAIT, frame):
+            other.send("normal", {"n": 1})
+        elif (event, frame.f_code.co_name) == ("call", place) and is_in(CLEAN_UP, frame):
+            sys.setprofile(None)
+            raise error()
+
+    with profiled(look), pytest.raises(error):
+        layer.receive(["normal"], block=True)
+    assert other.receive(["normal"])[0] == "normal"
+
+
+@pytest.mark.parametrize("event, place", [("call", "_wake"), ("return", "put"), ("return", "_keep")])
+def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_layer, error, event, place):
     layer = make_layer()
     layer.receive(["process!"])
     names = ["process!a", "process!b", "process!c"]
@@ -233,8 +253,8 @@ def test_a_batch_that_was_interrupted_on_its_way_into_memory_comes_once(make_lay
         layer.group_add("crowd", name)
     layer.send_group("crowd", {"n": 1})
 
-    def look(frame, event, _):
-        if (event, frame.f_code.co_name) == place and is_in(LOOK, frame):
+    def look(frame, happens, _):
+        if (happens, frame.f_code.co_name) == (event, place) and is_in(LOOK, frame):
             sys.setprofile(None)
             raise error()
 

@@ -244,7 +244,7 @@ def test_what_could_not_be_put_back_is_put_back_later(server, direct):
     RedisChannelLayer(hosts=[server.url]).send("normal", {"n": 2})
     pops.result(entry)
     with Stopped(server):
-        pops.leave(entry)
+        pops.leave([entry])
     assert [receive_when_available(direct, ["normal"])[1]["n"] for _ in range(2)] == [1, 2]
     assert not pops.entries
 
@@ -273,7 +273,7 @@ def test_messages_are_received_where_the_server_is_out_of_memory(server, channel
     entry = pops.start(layer._parts.shards[0], [(layer.prefix + receivable).encode("ascii")], 5)
     assert pops.result(entry)
     client.config_set("maxmemory", 1)
-    pops.leave(entry)
+    pops.leave([entry])
     assert layer.receive([receivable]) == (channel, {"n": 3})
 
 

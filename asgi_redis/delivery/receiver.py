@@ -381,33 +381,39 @@ class Receiver(object):
         due = self._pops.due([part.shard for part in parts])
         if due is not None:
             ends.append(due)
-        with self._inbox.watched_by(waiter):
-            if waiter.stopped or (self._inbox.batches and self._inbox.holding(plan.channels)):
-                return None
-            if not parts:
-                return waiter.sleep(max(min(ends) - monotonic(), 0))
-            return self._pop(plan, parts, deadline, min(ends), waiter)
-
-    def _pop(self, plan, parts, deadline, until, waiter):
         entries = []
         try:
-            try:
-                for part in parts:
-                    entries.append(self._pops.start(part.shard, part.keys, max(deadline - monotonic(), 0.001)))
-                self._presence.waits(self._pops.waits(parts[0].shard))
-                first = self._first(entries, waiter, until, deadline)
-            except RedisError as error:
-                if not is_outage(error):
-                    raise
-                # The next look will show whether the shard is unavailable, or only this connection is broken. Before
-                # Redis 7, a server that lacks replicas refuses blocking pops, but not scripts.
-                longest = times.LONGEST_PAUSE if isinstance(error, ResponseError) else times.SHORTEST_PAUSE
-                plan.pause = min(max(2 * plan.pause, times.SHORTEST_PAUSE), longest)
-                return waiter.sleep(max(min(plan.pause, deadline - monotonic()), 0))
-            plan.pause = 0
+            with self._inbox.watched_by(waiter):
+                if waiter.stopped or (self._inbox.batches and self._inbox.holding(plan.channels)):
+                    return None
+                if not parts:
+                    return waiter.sleep(max(min(ends) - monotonic(), 0))
+                first = self._pop(plan, parts, deadline, min(ends), waiter, entries)
+            # Once it is read, an interrupt would lose it, so all else has been ended.
             return self._read(plan, first) if first else None
         finally:
             self._pops.leave(entries)
+
+    def _pop(self, plan, parts, deadline, until, waiter, entries):
+        """Return the first entry that has popped something, or None. All that must be left are in ``entries`` then."""
+        try:
+            for part in parts:
+                entries.append(self._pops.start(part.shard, part.keys, max(deadline - monotonic(), 0.001)))
+            self._presence.waits(self._pops.waits(parts[0].shard))
+            first = self._first(entries, waiter, until, deadline)
+        except RedisError as error:
+            if not is_outage(error):
+                raise
+            # The next look will show whether the shard is unavailable, or only this connection is broken. Before
+            # Redis 7, a server that lacks replicas refuses blocking pops, but not scripts.
+            longest = times.LONGEST_PAUSE if isinstance(error, ResponseError) else times.SHORTEST_PAUSE
+            plan.pause = min(max(2 * plan.pause, times.SHORTEST_PAUSE), longest)
+            return waiter.sleep(max(min(plan.pause, deadline - monotonic()), 0))
+        plan.pause = 0
+        if first:
+            self._pops.leave([entry for entry in entries if entry is not first])
+            entries[:] = [first]
+        return first
 
     def _first(self, entries, waiter, until, deadline):
         """Return the first of ``entries`` that has popped something, or None."""
