@@ -107,7 +107,10 @@ def test_a_reader_that_is_slow_to_wake_up_does_not_hold_up_others(inbox, put):
 
 
 def test_a_lock_that_an_interrupt_has_left_locked_does_not_stop_its_thread(inbox):
-    """As one does that comes after a ``with`` block has ended, and before its lock is released."""
+    """
+    As one does that comes after a ``with`` block has ended, and before its lock is released. On Python 2 it may also
+    come between two lines of the lock.
+    """
     found = []
 
     def wait():

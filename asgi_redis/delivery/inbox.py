@@ -4,9 +4,9 @@ from __future__ import unicode_literals
 import collections
 import contextlib
 import random
-import threading
 
 from ..server.times import monotonic
+from ..server.turn import RLock
 from .envelope import Unreadable
 
 
@@ -35,7 +35,7 @@ class Inbox(object):
 
     def __init__(self):
         #: Re-entrant: a signal handler that raises at the end of a ``with`` block leaves it locked by the main thread.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         #: By queue. Each receive looks whether there are any.
         self.batches = {}
         self._waiters = set()

@@ -13,6 +13,7 @@ from six.moves import _thread
 from ..server import scripts
 from ..server.forks import PerProcess
 from ..server.keys import ALL_CHANNELS
+from ..server.turn import RLock
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Losses(object):
     def __init__(self, counter_lives):
         self._counter_lives = counter_lives
         #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._numbers = collections.Counter()
         self._timer = None
         self._is_ending = False

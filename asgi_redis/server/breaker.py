@@ -4,12 +4,11 @@ from __future__ import unicode_literals
 import contextlib
 import logging
 import random
-import threading
 
 from redis.exceptions import ConnectionError
 
 from . import times
-from .turn import Turn
+from .turn import RLock, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class Breaker(object):
     def __init__(self, shard):
         self._shard = shard
         #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._probing = Turn()
         #: redis-py's error of the last try, or None.
         self.error = None

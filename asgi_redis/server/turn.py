@@ -1,9 +1,45 @@
-"""What only one thread at a time may do."""
+"""Locks, and what only one thread at a time may do."""
 from __future__ import unicode_literals
 
 import threading
+import time
+
+import six
+from six.moves import _thread
 
 from . import times
+
+
+class Python2RLock(object):
+    """
+    A re-entrant lock for Python 2. That of ``threading`` is written in Python there: an exception of a signal handler
+    between two of its lines leaves it locked by no thread, and a handler that enters it there waits for ever.
+    """
+
+    def __init__(self):
+        #: {None: the thread that holds it}. Setting what is not set, and removing it, are one step each.
+        self._held = {}
+        self._depth = 0
+
+    def acquire(self):
+        me = _thread.get_ident()
+        while self._held.setdefault(None, me) != me:
+            time.sleep(0.0001)
+        self._depth += 1
+
+    def release(self):
+        self._depth -= 1
+        if self._depth == 0:
+            self._held.clear()
+
+    __enter__ = acquire
+
+    def __exit__(self, *error):
+        self.release()
+
+
+#: A thread that an exception of a signal handler leaves it locked by can lock it again.
+RLock = Python2RLock if six.PY2 else threading.RLock
 
 
 class Turn(object):
@@ -14,7 +50,7 @@ class Turn(object):
 
     def __init__(self):
         #: Re-entrant: the thread that holds it may be interrupted by a signal handler that sends.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._until = float("-inf")
 
     def begin(self):

@@ -1,14 +1,13 @@
 """Block on several shards at once, until one of them has a message."""
 from __future__ import unicode_literals
 
-import threading
-
 from redis.exceptions import TimeoutError
 
 from . import resp, scripts, times
 from .forks import PerProcess
 from .keys import WAKE_MS
 from .sockets import pair, readable, ring
+from .turn import RLock
 
 #: The waits of this process that are under way, a set of ``Waiter``.
 _under_way = PerProcess(set, lambda waiters: [waiter.abandon() for waiter in waiters])
@@ -29,7 +28,7 @@ class Waiter(object):
     def __init__(self):
         self.stopped = False
         #: Re-entrant: the thread that holds it may be interrupted by a signal handler that calls ``stop``.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         #: Two connected sockets, while it waits.
         self._ends = None
 

@@ -19,8 +19,8 @@ REPLY_TIMEOUT = 2
 
 def client_of(layer, index):
     """
-    Return the redis-py client of shard ``index``, after limiting its timeout to REPLY_TIMEOUT: also for connections that
-    the layer, which must be the tool's own, makes later.
+    Return the redis-py client of shard ``index``, after limiting its timeout to REPLY_TIMEOUT: also for connections
+    that the layer, which must be the tool's own, makes later.
     """
     client = layer.connection(index)
     options = client.connection_pool.connection_kwargs
