@@ -9,11 +9,17 @@ from six.moves import _thread
 
 from . import times
 
+#: How often a thread looks whether a lock of Python 2 is free, with pauses of 0.1 ms, before it takes it.
+LOOKS = 10000
+
 
 class Python2RLock(object):
     """
     A re-entrant lock for Python 2. That of ``threading`` is written in Python there: an exception of a signal handler
-    between two of its lines leaves it locked by no thread, and a handler that enters it there waits for ever.
+    between two of its lines leaves it locked for ever, and a handler that enters it there waits for ever.
+
+    This one is left locked by its thread, which can lock it again; another thread takes it after a second or two. It
+    must be held for no longer than a moment.
     """
 
     def __init__(self):
@@ -23,8 +29,13 @@ class Python2RLock(object):
 
     def acquire(self):
         me = _thread.get_ident()
+        looks = 0
         while self._held.setdefault(None, me) != me:
             time.sleep(0.0001)
+            looks += 1
+            if looks == LOOKS:
+                self._depth = 0
+                self._held.clear()
         self._depth += 1
 
     def release(self):
