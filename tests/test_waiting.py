@@ -148,8 +148,9 @@ def test_no_wait_leaves_a_connection_behind(layer, wait):
     for _ in range(10):
         wait(layer)
     assert blocked(layer) == 0
-    # A server that a Sentinel or another node asks something at the moment has a client more.
-    assert [now - then for now, then in zip(connections(layer), before) if now - then > 3] == []
+    # Ten, if each wait leaves one. Five threads may need five more if their calls happen to coincide, and a server has
+    # one more while a Sentinel or another node asks it something.
+    assert [now - then for now, then in zip(connections(layer), before) if now - then > 6] == []
 
 
 def test_ctrl_c_ends_the_wait_at_once(topology, layer):
