@@ -6,6 +6,7 @@ Makes docs/compatibility.rst of what the environments of tox have recorded below
 """
 import json
 import pathlib
+import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -56,10 +57,14 @@ def records():
 
 
 def check(found):
-    """Exit if a test has failed."""
+    """Exit if a test has failed, or if an environment did not have the versions after which it is named."""
     for name, record in found.items():
         if record["failed"] or record["error"]:
             sys.exit(f"Tests failed in the environment {name}. Run it again: tox -e {name}")
+        for package, digits in re.findall(r"\b(redis|msgpack|cryptography|django|channels|daphne)(\d+)", name):
+            version = record["redis-py" if package == "redis" else package]
+            if not version.replace(".", "").startswith(digits):
+                sys.exit(f"The environment {name} had {package} {version}, which another package may require.")
 
 
 def by_versions(item):

@@ -89,6 +89,13 @@ def test_an_environment_whose_tests_fail_does_not_get_onto_the_page(compatibilit
     assert "py38" in str(raised.value) and "py39" not in str(raised.value)
 
 
+def test_an_environment_that_lacks_what_its_name_says_does_not_get_onto_the_page(compatibility):
+    compatibility["check"]({"py39-redis5-msgpack10-cryptography21": RECORD})
+    with pytest.raises(SystemExit) as raised:
+        compatibility["check"]({"py39-redis45": RECORD})
+    assert "py39-redis45 had redis 5.0.8" in str(raised.value)
+
+
 def test_the_page_of_versions_has_environments_of_tox():
     page = (ROOT / "docs" / "compatibility.rst").read_text(encoding="utf-8")
     rows = re.findall(r"^``([\w-]+)`` +\d", page, re.MULTILINE)
