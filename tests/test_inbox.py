@@ -76,7 +76,7 @@ def test_a_message_that_is_put_back_goes_before_all_batches(inbox, put):
     assert take_all(inbox) == [("process!a", 1), ("process!b", 1), ("process!a", 2)]
 
 
-def test_a_batch_that_an_interrupt_has_left_without_names_is_skipped(inbox, put):
+def test_what_follows_a_batch_that_an_interrupt_has_left_without_names_is_taken(inbox, put):
     put(1, ["process!a"])
     put(2, ["process!a"])
     inbox.batches[QUEUE][0].names.clear()

@@ -143,14 +143,14 @@ def blocked(layer):
 
 @pytest.mark.parametrize("wait", [get_a_message, be_interrupted, raise_an_error, in_threads_that_end])
 def test_no_wait_leaves_a_connection_behind(layer, wait):
-    wait(layer)
+    for _ in range(10):  # until as many calls as can coincide have done so
+        wait(layer)
     before = connections(layer)
     for _ in range(10):
         wait(layer)
     assert blocked(layer) == 0
-    # Ten, if each wait leaves one. Five threads may need five more if their calls happen to coincide, and a server has
-    # one more while a Sentinel or another node asks it something.
-    assert [now - then for now, then in zip(connections(layer), before) if now - then > 6] == []
+    # A server that a Sentinel or another node asks something at the moment has a client more.
+    assert [now - then for now, then in zip(connections(layer), before) if now - then > 3] == []
 
 
 def test_ctrl_c_ends_the_wait_at_once(topology, layer):
