@@ -11,11 +11,23 @@ from redis.exceptions import RedisError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.delivery import inbox
+from asgi_redis.server.keys import Keys
+from asgi_redis.server.session import Session
 from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .faults.proxy import Proxy
 from .patience import LONG_WAIT, clock_of, receive_within
+
+# Sessions.
+
+
+@pytest.mark.parametrize("expiry", [0.001, 60, 181, 3600, 86400])
+def test_a_session_s_number_outlives_the_message_that_it_took_last(expiry):
+    keys = Keys("asgi:", "asgi-meta:", expiry)
+    oldest = Session(keys).life * 1000  # how long ago it was set anew, at most
+    assert keys.session_ms - oldest >= keys.message_ms
+
 
 # Batches in memory.
 

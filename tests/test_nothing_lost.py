@@ -9,13 +9,14 @@ import pytest
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis import RedisChannelLayer
+from asgi_redis.delivery import pops as pops_module
 from asgi_redis.delivery.pops import OpenPop
 from asgi_redis.server import times
 from asgi_redis.tools.embedded import Server
 
 from . import servers
 from .faults.proxy import Cut, Hold, Pass, Proxy
-from .patience import AT_ONCE, hurry, hurry_pops
+from .patience import AT_ONCE, clock_of, hurry, hurry_pops
 from .test_blocking import Reader, wait_until_blocked
 from .troubles import Stopped
 
@@ -247,6 +248,20 @@ def test_what_could_not_be_put_back_is_put_back_later(server, direct):
         pops.leave([entry])
     assert [receive_when_available(direct, ["normal"])[1]["n"] for _ in range(2)] == [1, 2]
     assert not pops.entries
+
+
+def test_what_several_lost_pops_had_popped_goes_back_in_order(direct, monkeypatch):
+    let_pass = clock_of(pops_module, monkeypatch)
+    for number in range(3):
+        direct.send("normal", {"n": number})
+    for _ in range(3):
+        assert direct.connection(0).lpop("asgi:normal")
+    shard, pops = direct._parts.shards[0], direct._parts.pops
+    pops._add(OpenPop(shard, [b"asgi:normal"], 0))
+    for _ in range(2):  # they are found, and found again a second later
+        pops.settle(shard)
+        let_pass(2 * times.MISSING_FOR)
+    assert [direct.receive(["normal"])[1]["n"] for _ in range(3)] == [0, 1, 2]
 
 
 # Out of memory.
