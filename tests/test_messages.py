@@ -48,6 +48,16 @@ def test_messages_of_a_normal_channel_are_spread_over_the_shards_in_turn(make_la
     assert [servers.client(index).llen(layer.prefix + "numbers") for index in range(3)] == [3, 3, 3]
 
 
+def test_channels_that_are_sent_to_alternately_each_use_all_shards(make_layer):
+    """As those of a Daphne: otherwise each would use every other shard."""
+    layer = make_layer(2)
+    for number in range(10):
+        layer.send("requests", {"n": number})
+        layer.send("disconnects", {"n": number})
+    for channel in ("requests", "disconnects"):
+        assert [servers.client(index).llen(layer.prefix + channel) for index in range(2)] == [5, 5]
+
+
 @pytest.mark.parametrize("channel", ["reader?x", "process!x"])
 def test_a_channel_with_one_reader_keeps_its_order(make_layer, shards, channel):
     layer = make_layer(shards)

@@ -11,6 +11,9 @@ from redis.exceptions import RedisError
 from .breaker import Breaker, not_sent
 from .clients import is_outage
 
+#: How many queues have a turn at once. A site uses some dozens.
+KNOWN_TURNS = 1000
+
 
 class Directory(object):
     """The list of shards, as the log names it."""
@@ -38,8 +41,9 @@ class Shards(object):
         self._only = None
         self._make = make
         self._made = {}
-        #: Senders go round the shards in turn; each process begins with a random one.
-        self._turn = itertools.count(random.randrange(4096))
+        #: By queue: senders go round its shards in turn, and begin with a random one. It is not one turn for all: a
+        #: Daphne that sends to http.request and http.disconnect alternately would leave every other shard idle.
+        self._turns = {}
 
     def __len__(self):
         while self._length is None:
@@ -118,6 +122,11 @@ class Shards(object):
         if len(shards) == 1:
             return [(shards[0], capacity)]
         whole, rest = divmod(capacity, len(shards))
-        first = next(self._turn) % len(shards)
+        first = next(self._turns.get(queue) or self._turn_of(queue)) % len(shards)
         places = [(shard, whole + (shard.number < rest)) for shard in shards]
         return places[first:] + places[:first]
+
+    def _turn_of(self, queue):
+        if len(self._turns) >= KNOWN_TURNS:
+            self._turns.clear()
+        return self._turns.setdefault(queue, itertools.count(random.randrange(4096)))
