@@ -19,9 +19,10 @@ class Processes(object):
 
     def __enter__(self):
         self._log = tempfile.TemporaryFile("w+")
-        # A session of its own, so that one signal reaches all of them. The shell ends with the first.
+        # A session of its own, so that one signal reaches all of them. The shell ends with the first; after SIGTERM,
+        # with the last, so that each has time to end its own processes.
         self.shell = subprocess.Popen(
-            ["bash", "-ec", self._commands + "\nwait -n"], cwd=self._folder, env=self._variables,
+            ["bash", "-ec", "trap wait TERM\n" + self._commands + "\nwait -n"], cwd=self._folder, env=self._variables,
             start_new_session=True, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
         )
         return self
